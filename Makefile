@@ -1,0 +1,49 @@
+# make install | demo | test | check | test-real | bench. Each does all that it needs; nothing outside this folder changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+# Two cores are enough; more workers than cores make real-time tests crowd each other.
+JOBS ?= 2
+
+.PHONY: install demo test check test-real bench lock clean
+
+install: $(VENV)/.runtime
+
+$(VENV)/.runtime: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit("Penstock needs Python >= 3.11; set PYTHON=") if sys.version_info < (3, 11) else 0'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing penstock into $(VENV)" >&2
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: install
+	@$(BIN)/penstock demo --out out/demo
+
+test: $(VENV)/.dev
+	$(BIN)/pytest -n $(JOBS) -m "not browser and not slow"
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test-real: $(VENV)/.dev
+	$(BIN)/pytest -m "browser or slow"
+
+bench: $(VENV)/.dev
+	@for bench in benchmarks/bench_*.py; do echo "== $$bench" >&2; $(BIN)/python $$bench || exit 1; done
+
+lock: $(VENV)/.dev
+	$(PIP) uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml lock/build.in -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements.lock --group dev -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) out .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,58 @@
+"""How one replica of a component runs: the engine's limits, its speed, its start-up, its GPU."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from penstock.messages.fields import SpecModel
+
+
+class StepTimeSpec(SpecModel):
+    """Seconds that one engine step takes, linear in its work.
+
+    step = base + prefill_token * T + prefill_attention * A + sequence * B + context_token * C
+    T: prompt tokens computed in the step; A: (query, key) pairs of those tokens; B: decoding sequences;
+    C: their summed context. Defaults: about Qwen3-0.6B on one H100 NVL.
+    """
+
+    base_s: float = Field(default=2.0e-3, gt=0, le=10)
+    prefill_token_s: float = Field(default=1.2e-5, ge=0, le=1)
+    prefill_attention_s: float = Field(default=6.0e-10, ge=0, le=1)
+    sequence_s: float = Field(default=2.0e-5, ge=0, le=1)
+    context_token_s: float = Field(default=2.5e-8, ge=0, le=1)
+
+
+class KvTransferSpec(SpecModel):
+    """How long the KV cache of a prompt takes from a prefill worker to a decode worker."""
+
+    latency_s: float = Field(default=0.002, ge=0, le=60)
+    tokens_per_second: float = Field(default=400_000, gt=0)
+
+
+class StartupSpec(SpecModel):
+    """Delay before a new worker serves: node, image and weights. A slot's first start is cold, later ones warm."""
+
+    cold_s: float = Field(default=30.0, ge=0, le=3600)
+    warm_s: float = Field(default=5.0, ge=0, le=3600)
+
+
+class EngineSpec(SpecModel):
+    """The engine that each replica runs. `simulated` needs no GPU: Penstock's engine core in real time."""
+
+    type: Literal["simulated", "vllm", "sglang"] = "simulated"
+    max_num_seqs: int = Field(default=256, ge=1, le=65_536)
+    max_num_batched_tokens: int = Field(default=8192, ge=16, le=1_048_576)
+    max_model_len: int = Field(default=32_768, ge=16, le=10_000_000)
+    block_tokens: int = Field(default=16, ge=1, le=4096)
+    kv_blocks: int = Field(default=16_384, ge=2, le=100_000_000)
+    step_time: StepTimeSpec = StepTimeSpec()
+    kv_transfer: KvTransferSpec = KvTransferSpec()
+    startup: StartupSpec = StartupSpec()
+    drain_timeout_s: float = Field(default=60.0, gt=0, le=86_400)
+
+
+class GpuSpec(SpecModel):
+    """The GPUs that one replica takes: an Azure VM size and how many of its GPUs."""
+
+    vm_size: str
+    count: int = Field(default=1, ge=1, le=64)

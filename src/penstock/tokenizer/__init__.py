@@ -1,0 +1,1 @@
+"""Text to token ids, the same in gateway, worker and load generator."""
