@@ -36,7 +36,10 @@ def parse_spec(text: str, *, source: str) -> InferenceDeployment:
     try:
         return InferenceDeployment.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise _as_input_error(error.errors(include_url=False)[0], source) from error
+        faults = error.errors(include_url=False)
+        # A misspelt field is reported twice, as unknown and as missing: the first says what to do.
+        first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
+        raise _as_input_error(first, source) from error
 
 
 def json_schema() -> dict[str, Any]:
