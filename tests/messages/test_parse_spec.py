@@ -83,7 +83,7 @@ def test_each_mistake_is_one_line_with_path_and_fix(old: str, new: str, line: st
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("text", ["", "42", "- a\n- b", "\x00"])
+@pytest.mark.parametrize("text", ["", "42", "- a\n- b", "\x00", "[" * 5000])
 def test_a_file_without_a_deployment_is_refused(text: str) -> None:
     """Empty, scalar, list and binary files are no traceback."""
     with pytest.raises(InputError):
@@ -110,3 +110,33 @@ def test_the_schema_refuses_what_the_parser_refuses() -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(document, json_schema())
     json.dumps(json_schema())
+
+
+def test_the_deployment_of_the_architecture_parses() -> None:
+    """A P/D deployment of a real model with a scaled frontend and warm nodes, as for a cluster."""
+    deployment = parse("""
+apiVersion: penstock.dev/v1alpha1
+kind: InferenceDeployment
+metadata: {name: qwen3}
+spec:
+  model: {name: Qwen/Qwen3-0.6B}
+  slo: {ttftSeconds: 0.5, itlSeconds: 0.05, percentile: 95}
+  components:
+    - name: frontend
+      role: frontend
+      replicas: 1
+      autoscaling: {by: hpa, min: 1, max: 4, cpuPercent: 70, requestsPerSecond: 200}
+    - name: prefill
+      role: prefill
+      engine: {type: vllm}
+      gpu: {vmSize: Standard_NC40ads_H100_v5, count: 1}
+      autoscaling: {by: planner, min: 1, max: 8}
+    - name: decode
+      role: decode
+      engine: {type: vllm}
+      gpu: {vmSize: Standard_NC40ads_H100_v5, count: 1}
+      autoscaling: {by: planner, min: 1, max: 8}
+  warmCapacity: {nodes: auto}
+""")
+    assert [pool.name for pool in deployment.spec.pools] == ["prefill", "decode"]
+    assert deployment.spec.warm_capacity is not None

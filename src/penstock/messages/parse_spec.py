@@ -31,6 +31,8 @@ def parse_spec(text: str, *, source: str) -> InferenceDeployment:
         raise InputError(
             f"{source}{line}", f"not valid YAML ({problem})", "check indentation, quotes and colons"
         ) from error
+    except RecursionError as error:
+        raise InputError(source, "nested too deeply", "a deployment has about six levels") from error
     if not isinstance(document, dict):
         raise InputError(source, "no deployment in it", "start with apiVersion: penstock.dev/v1alpha1")
     try:
@@ -71,7 +73,7 @@ def _as_input_error(error: ErrorDetails, source: str) -> InputError:
         what = f"no owner {owner!r}" if kind == "union_tag_invalid" else "missing"
         fix = f"name one of {', '.join(_OWNERS)}"
     else:
-        what, fix = f"{given!r} will not do", _lower_first(error["msg"])
+        what, fix = f"{_shortened(given)} will not do", _lower_first(error["msg"])
     return InputError(f"{source}: {path}" if path else source, what, fix)
 
 
@@ -113,6 +115,11 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+def _shortened(given: object) -> str:
+    text = repr(given)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _lower_first(text: str) -> str:

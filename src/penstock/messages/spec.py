@@ -1,7 +1,7 @@
 """The deployment spec: one YAML, the same in every world; in a cluster it is the custom resource itself."""
 
 from collections import Counter
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -76,6 +76,12 @@ class ComponentSpec(SpecModel):
         return self
 
 
+class WarmCapacitySpec(SpecModel):
+    """GPU nodes kept ready beyond what serves, in a cluster: `auto` lets the planner size them."""
+
+    nodes: Literal["auto"] | Annotated[int, Field(ge=0, le=1000)] = "auto"
+
+
 class DeploymentBody(SpecModel):
     """The `spec` of an InferenceDeployment."""
 
@@ -83,6 +89,7 @@ class DeploymentBody(SpecModel):
     slo: SloSpec
     routing: RoutingSpec = RoutingSpec()
     components: tuple[ComponentSpec, ...] = Field(min_length=1, max_length=64)
+    warm_capacity: WarmCapacitySpec | None = None
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
