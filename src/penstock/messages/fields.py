@@ -27,4 +27,5 @@ class SpecModel(BaseModel):
         validate_by_alias=True,
         validate_by_name=True,
         allow_inf_nan=False,
+        use_attribute_docstrings=True,  # the text below a field is its description in schema and docs
     )

@@ -16,7 +16,9 @@ Replicas = Annotated[int, Field(ge=0, le=10_000)]
 
 class _Scaled(SpecModel):
     min: Replicas = 1
+    """Replicas at least."""
     max: Replicas
+    """Replicas at most."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -32,44 +34,61 @@ class PlannerScaling(_Scaled):
 
     by: Literal["planner"]
     interval_s: float = Field(default=5.0, gt=0, le=3600)
-    # Probability that provisioned capacity covers the demand over the lead time.
+    """Seconds between decisions."""
     quantile: float = Field(default=0.95, gt=0.5, lt=1.0)
+    """Probability with which capacity covers the demand over the lead time. Higher costs more."""
     cool_in_s: float = Field(default=60.0, ge=0, le=86_400)
+    """Seconds that fewer replicas must have been enough before one goes."""
     cool_out_s: float = Field(default=0.0, ge=0, le=86_400)
+    """Seconds between two scale-ups."""
     max_step_in: int = Field(default=1, ge=1, le=10_000)
+    """Replicas that may go in one decision."""
     stale_after_s: float = Field(default=30.0, gt=0, le=3600)
+    """Seconds after which a signal is too old to scale down on."""
 
 
 class ScalingPolicyRule(SpecModel):
     """One rate limit of an HPA's behaviour: at most `value` pods or percent in a period."""
 
     type: Literal["Pods", "Percent"]
+    """What `value` counts."""
     value: int = Field(ge=1)
+    """Pods, or percent of them, per period."""
     period_s: int = Field(ge=1, le=1800)
+    """Seconds of the period."""
 
 
 class ScalingRules(SpecModel):
     """An HPA's behaviour in one direction. Unset fields take Kubernetes' defaults for that direction."""
 
     stabilization_window_s: int | None = Field(default=None, ge=0, le=3600)
+    """Seconds over which the most cautious recommendation counts. Default: 0 up, 300 down."""
     select_policy: Literal["Max", "Min", "Disabled"] = "Max"
+    """Which of several policies counts; `Disabled` never scales that way."""
     policies: tuple[ScalingPolicyRule, ...] | None = None
+    """Rate limits. Default: up 4 pods or 100 % in 15 s, down 100 % in 15 s."""
     tolerance: float | None = Field(default=None, ge=0, le=1)
+    """Distance of the ratio from 1 that changes nothing. Default: that of the HPA."""
 
 
 class Behavior(SpecModel):
     """An HPA's behaviour; a missing direction takes Kubernetes' defaults."""
 
     scale_up: ScalingRules | None = None
+    """Up."""
     scale_down: ScalingRules | None = None
+    """Down."""
 
 
 class MetricTarget(SpecModel):
     """One external metric of an HPA: a signal of the pool and its target."""
 
     metric: Signal
+    """The signal."""
     target: float = Field(gt=0)
+    """Its target, in the signal's unit."""
     type: Literal["Value", "AverageValue"] = "AverageValue"
+    """`AverageValue` divides by the replicas: wrong for a latency or a ratio."""
 
 
 class HpaScaling(_Scaled):
@@ -77,11 +96,17 @@ class HpaScaling(_Scaled):
 
     by: Literal["hpa"]
     cpu_percent: int | None = Field(default=None, ge=1, le=1000)
+    """Mean CPU of the replicas, in percent of what they request."""
     requests_per_second: float | None = Field(default=None, gt=0)
+    """Requests per second and replica."""
     metrics: tuple[MetricTarget, ...] = ()
+    """Further signals; the one that asks for most replicas wins."""
     behavior: Behavior | None = None
+    """Windows and rate limits."""
     sync_period_s: float = Field(default=15.0, gt=0, le=3600)
+    """Seconds between decisions (kube-controller-manager)."""
     tolerance: float = Field(default=0.1, ge=0, le=1)
+    """Distance of the ratio from 1 that changes nothing (kube-controller-manager)."""
 
     @model_validator(mode="after")
     def _has_metric(self) -> Self:
@@ -94,19 +119,28 @@ class KedaTrigger(SpecModel):
     """One trigger of a ScaledObject. `query` is the PromQL that a cluster would use for the same signal."""
 
     metric: Signal
+    """The signal, as Penstock measures it."""
     threshold: float = Field(gt=0)
+    """Its target."""
     activation_threshold: float = Field(default=0.0, ge=0)
-    metric_type: Literal["Value", "AverageValue"] = "AverageValue"  # KEDA's own default
-    ignore_null_values: bool = True  # KEDA's own default: no data counts as 0
+    """Above it 0 replicas become 1."""
+    metric_type: Literal["Value", "AverageValue"] = "AverageValue"
+    """KEDA's default, AverageValue, divides by the replicas: wrong for a latency or a ratio."""
+    ignore_null_values: bool = True
+    """KEDA's default, true, takes no data for 0."""
     query: str | None = None
+    """The PromQL that a cluster would use for the same signal."""
 
 
 class KedaFallback(SpecModel):
     """Replicas to hold once a trigger failed `failure_threshold` times in a row."""
 
     failure_threshold: int = Field(ge=0)
+    """Failed polls in a row before it applies."""
     replicas: Replicas
+    """Replicas then."""
     behavior: Literal["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"] = "static"
+    """How these compare with the current ones."""
 
 
 class KedaScaling(_Scaled):
@@ -114,13 +148,21 @@ class KedaScaling(_Scaled):
 
     by: Literal["keda"]
     triggers: tuple[KedaTrigger, ...] = Field(min_length=1)
+    """What is measured; the one that asks for most replicas wins."""
     polling_interval_s: float = Field(default=30.0, gt=0, le=3600)
+    """Seconds between polls. Matters for 0 to 1 only."""
     cooldown_period_s: float = Field(default=300.0, ge=0, le=86_400)
+    """Seconds without activity before the last replica goes. Dead while min >= 1."""
     idle_replicas: Replicas | None = None
+    """Replicas while no trigger is active."""
     fallback: KedaFallback | None = None
+    """What to do while triggers fail. Default: replicas stay."""
     behavior: Behavior | None = None
+    """Windows and rate limits of the HPA beneath."""
     sync_period_s: float = Field(default=15.0, gt=0, le=3600)
+    """Seconds between decisions of the HPA beneath."""
     tolerance: float = Field(default=0.1, ge=0, le=1)
+    """Tolerance of the HPA beneath."""
 
     @model_validator(mode="after")
     def _idle_below_min(self) -> Self:
@@ -133,6 +175,7 @@ class NoScaling(SpecModel):
     """Replicas stay as `replicas` says (`none`), or as somebody else's controller says (`external`)."""
 
     by: Literal["none", "external"] = "none"
+    """`none`: nobody scales it. `external`: somebody else does."""
 
 
 Scaling = Annotated[PlannerScaling | HpaScaling | KedaScaling | NoScaling, Field(discriminator="by")]

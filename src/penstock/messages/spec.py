@@ -18,36 +18,50 @@ class ModelSpec(SpecModel):
     """The model that all components serve."""
 
     name: str = Field(min_length=1, max_length=256)
-    # Directory with tokenizer.json; default: the model's own, or the small one shipped for simulated engines.
+    """Name that clients send, and from which the tokenizer is found; or a local path."""
     tokenizer: str | None = None
+    """Directory with tokenizer.json. Default: the model's own, or the small one that ships."""
 
 
 class SloSpec(SpecModel):
     """Latency targets: in each window, this percentile of TTFT and of ITL is to stay within them."""
 
     ttft_s: float = Field(gt=0.001, le=600)
+    """Target of the time to first token, in seconds."""
     itl_s: float = Field(gt=0.0001, le=60)
+    """Target of the inter-token latency, in seconds."""
     percentile: float = Field(default=95, ge=50, le=99.9)
+    """Percentile that has to be within the targets."""
     window_s: float = Field(default=60, gt=0, le=3600)
+    """Seconds over which it is taken."""
 
 
 class RoutingSpec(SpecModel):
     """How the frontend places requests, and how many it holds while there is no worker."""
 
     policy: Literal["kv", "least-loaded", "round-robin"] = "kv"
+    """`kv` prices each worker in seconds, with prefix reuse."""
     max_held_requests: int = Field(default=1000, ge=0, le=1_000_000)
+    """Requests held while no worker is ready; more are refused with 503."""
     hold_timeout_s: float = Field(default=300.0, gt=0, le=86_400)
+    """Seconds that a request is held at most."""
 
 
 class ComponentSpec(SpecModel):
     """One pool of equal replicas."""
 
     name: str = Field(pattern=_NAME)
+    """Names the pool, its processes and its metrics."""
     role: Role
+    """What its replicas do."""
     replicas: int | None = Field(default=None, ge=0, le=10_000)
+    """Replicas to begin with. Default: the minimum."""
     engine: EngineSpec = EngineSpec()
+    """The engine of each replica."""
     gpu: GpuSpec | None = None
+    """The GPUs of each replica; without them it costs nothing."""
     autoscaling: Scaling = NoScaling()
+    """The one owner of the number of replicas."""
 
     @property
     def initial_replicas(self) -> int:
@@ -80,16 +94,22 @@ class WarmCapacitySpec(SpecModel):
     """GPU nodes kept ready beyond what serves, in a cluster: `auto` lets the planner size them."""
 
     nodes: Literal["auto"] | Annotated[int, Field(ge=0, le=1000)] = "auto"
+    """How many; `auto` lets the planner decide."""
 
 
 class DeploymentBody(SpecModel):
     """The `spec` of an InferenceDeployment."""
 
     model: ModelSpec
+    """What is served."""
     slo: SloSpec
+    """Latency targets."""
     routing: RoutingSpec = RoutingSpec()
+    """How requests are placed."""
     components: tuple[ComponentSpec, ...] = Field(min_length=1, max_length=64)
+    """The pools: one frontend, and either workers or prefill and decode."""
     warm_capacity: WarmCapacitySpec | None = None
+    """GPU nodes kept ready, in a cluster."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -132,15 +152,23 @@ class Metadata(SpecModel):
     """Names the deployment, as Kubernetes does; other keys of Kubernetes' metadata are kept."""
 
     name: str = Field(pattern=_NAME)
+    """Name of the deployment."""
     namespace: str | None = None
+    """Namespace, in a cluster."""
     labels: dict[str, str] = Field(default_factory=dict)
+    """Labels, in a cluster."""
     annotations: dict[str, str] = Field(default_factory=dict)
+    """Annotations, in a cluster."""
 
 
 class InferenceDeployment(SpecModel):
     """A whole deployment: `apiVersion`, `kind`, `metadata`, `spec`."""
 
     api_version: Literal["penstock.dev/v1alpha1"]
+    """Version of this format."""
     kind: Literal["InferenceDeployment"]
+    """Kind of object."""
     metadata: Metadata
+    """Its name."""
     spec: DeploymentBody
+    """What is to run."""
