@@ -1,0 +1,137 @@
+"""All sequences that decode, as integers: advancing them by k steps costs the same for any k and any number of them.
+
+Knows no requests that wait or prefill, and no time; only a step counter `step`, the number of steps done.
+
+Theory. A decoding sequence computes one token in every step, so everything about it follows from the counter: in step
+s its context is `offset + s`, and it ends with step `finish_step`. Then
+
+- the number of sequences and the sum of offsets give the summed context of any step;
+- it needs a new block in the steps in which `offset + s - 1` is a multiple of the block size: one slot of a table with
+  `block_tokens` slots, in which the sequences of each phase are counted, gives the blocks that any step takes;
+- what next happens to it, its end or a page filled, is one integer `step << 40 | admission` in a heap. Admissions
+  number the order of running, so that sequences with the same step come out oldest first. Entries of sequences that
+  left are skipped when they surface.
+"""
+
+from heapq import heapify, heappop, heappush
+
+from penstock.engine.sequence import Sequence
+
+_ADMISSION_BITS = 40  # a thousand admissions a second for 34 years
+_ADMISSION_MASK = (1 << _ADMISSION_BITS) - 1
+
+
+class Decoding:
+    """The decoding sequences of one engine, by admission."""
+
+    __slots__ = ("_block_tokens", "_busy", "_heap", "_offsets", "_page_tokens", "_phases", "count", "members", "step")
+
+    def __init__(self, block_tokens: int, page_tokens: int) -> None:
+        self.step = 0
+        self.count = 0
+        self.members: dict[int, Sequence] = {}  # oldest first: admissions only grow
+        self._block_tokens = block_tokens
+        self._page_tokens = page_tokens
+        self._heap: list[int] = []
+        self._offsets = 0
+        self._phases = [0] * block_tokens
+        self._busy = 0  # bit p: phase p has a sequence
+
+    @property
+    def context_tokens(self) -> int:
+        """Summed context in the next step."""
+        return self._offsets + self.count * (self.step + 1)
+
+    def add(self, sequence: Sequence, remaining: int) -> None:
+        """A sequence has sampled a token after computing `target`; `remaining` more are to come, at least one."""
+        sequence.finish_step = self.step + remaining
+        sequence.offset = offset = sequence.target - self.step
+        self.count += 1
+        self._offsets += offset
+        phase = (1 - offset) % self._block_tokens
+        self._phases[phase] += 1
+        self._busy |= 1 << phase
+        self.members[sequence.admission] = sequence
+        self.schedule(sequence)
+
+    def schedule(self, sequence: Sequence) -> None:
+        """Note what next happens to the sequence: it ends, or fills a page that has a name."""
+        step = sequence.finish_step
+        if sequence.pages < len(sequence.block_hashes):
+            filled = (sequence.pages + 1) * self._page_tokens - sequence.offset
+            if filled < step:
+                step = filled
+        heappush(self._heap, step << _ADMISSION_BITS | sequence.admission)
+
+    def remove(self, sequence: Sequence) -> None:
+        """A sequence leaves: finished, preempted or cancelled."""
+        del self.members[sequence.admission]
+        self.count -= 1
+        self._offsets -= sequence.offset
+        phase = (1 - sequence.offset) % self._block_tokens
+        self._phases[phase] -= 1
+        if not self._phases[phase]:
+            self._busy ^= 1 << phase
+        heap = self._heap
+        if len(heap) > 4 * self.count + 64:  # long outputs that were cut short: their entries would surface late
+            heap[:] = [entry for entry in heap if entry & _ADMISSION_MASK in self.members]
+            heapify(heap)
+
+    def youngest(self) -> Sequence:
+        """The one admitted last."""
+        return self.members[next(reversed(self.members))]
+
+    def next_event(self) -> int:
+        """The first step in which a sequence ends or fills a page. Only if there are sequences."""
+        heap = self._heap
+        members = self.members
+        while heap[0] & _ADMISSION_MASK not in members:
+            heappop(heap)
+        return heap[0] >> _ADMISSION_BITS
+
+    def pop_due(self) -> Sequence | None:
+        """Take the oldest sequence to which something happens in the step just done; None: no more."""
+        heap = self._heap
+        while heap and heap[0] >> _ADMISSION_BITS <= self.step:
+            sequence = self.members.get(heappop(heap) & _ADMISSION_MASK)
+            if sequence is not None:
+                return sequence
+        return None
+
+    def demand(self, step: int) -> int:
+        """Blocks that the sequences need in a step."""
+        return self._phases[step % self._block_tokens]
+
+    def total_demand(self, first: int, stop: int) -> int:
+        """Blocks that they need in steps `first` to `stop`, the latter excluded."""
+        size = self._block_tokens
+        cycles, rest = divmod(stop - first, size)
+        begin = first % size
+        end = begin + rest
+        phases = self._phases
+        blocks = sum(phases[begin:end])
+        if end > size:
+            blocks += sum(phases[: end - size])
+        return blocks + cycles * self.count
+
+    def steps_within(self, blocks: int, first: int, limit: int) -> int:
+        """How many steps from `first` on, at most `limit`, take no more than `blocks` blocks together."""
+        size = self._block_tokens
+        # In `size` steps each sequence takes one block exactly.
+        steps = blocks // self.count * size
+        if steps >= limit:
+            return limit
+        blocks -= steps // size * self.count
+        # Less than one more cycle: walk its busy phases, the next one first.
+        phases = self._phases
+        at = (first + steps) % size
+        ahead = self._busy >> at | (self._busy & (1 << at) - 1) << size - at
+        while True:
+            lowest = ahead & -ahead
+            distance = lowest.bit_length() - 1
+            if steps + distance >= limit:
+                return limit
+            blocks -= phases[(at + distance) % size]
+            if blocks < 0:
+                return steps + distance
+            ahead ^= lowest
