@@ -1,0 +1,396 @@
+"""Router: told what happens, it says where a request goes.
+
+It joins the parts: the prefix index says what each worker would find, expected load what it has to do, a policy
+compares. The caller
+owns time and transport: it calls `choose`, sends, and reports back with `sent`, `first_token` and `finished`, and
+passes on KV events and measurements. `choose` and `explain` change nothing that counts.
+
+Prefill and decode workers: the price of a pair is a sum in which the two choices don't meet (the transfer depends on
+what the decode worker holds), so each pool is searched alone. Where no prefill worker may be used, a decode worker
+takes the whole request, as engines do when the transfer fails. Where whole workers are there too, the cheaper way
+wins.
+
+Nothing grows without bound: requests whose end is never told are dropped after `flight_expires_s`, and the oldest
+beyond `MAX_FLIGHTS`; for blocks see `prefix_index`.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from math import inf
+
+from penstock.errors import InputError
+from penstock.messages.worker import Role
+from penstock.router.candidate import Candidate, Weights
+from penstock.router.demand import Demand
+from penstock.router.expected_load import Task
+from penstock.router.explanation import Explanation, WorkerPrice
+from penstock.router.flight import Flight
+from penstock.router.policy import POLICIES, PolicyName, PriceOf
+from penstock.router.pool import Pool
+from penstock.router.prefix_index import PrefixIndex
+from penstock.router.price import Ask, decode_price, whole_price
+from penstock.router.route_request import Choice, RequestId, RouteRequest
+from penstock.router.worker_info import WorkerInfo, WorkerLoad
+
+MAX_FLIGHTS = 200_000  # about 200 MB with prompts of 32 blocks; far beyond what engines hold
+SWEEP_EVERY_S = 1.0
+CONFIRM_WITHIN_S = 5.0  # KV events follow the step in milliseconds; a replay after a gap takes longer
+FORGIVE_AFTER_S = 30.0  # without observations, corrections fade
+FORGIVE_KEEP = 0.977  # with each sweep, once a second: half-life of 30 s
+DEFAULT_BLOCKS = 1 << 17  # blocks kept for a worker of unknown size: 2M tokens at 16 a block
+OUTPUT_GUESS = 200.0  # tokens, until outputs were seen: Azure's conversations have 211 on average, its code 28
+OUTPUT_GAIN = 0.02  # the mean output follows over some fifty requests
+ITL_NOISE_S = 0.001  # a scheduler's slice, spread over the tokens of a request
+MIN_OUTPUT_FOR_ITL = 8  # below, the mean ITL of a request says little
+
+
+class Router:
+    """Places requests on workers. One owner; not for several threads.
+
+    Args:
+        policy: `kv`, `least-loaded` or `round-robin`.
+        slo_ttft_s, slo_itl_s: targets, which make TTFT and ITL comparable.
+        block_tokens: tokens of each block that `RouteRequest.block_hashes` and the KV events name.
+        flight_expires_s: a request that has not ended by then is taken for lost; longer than any request may take.
+    Raises: InputError, for an unknown policy or values out of range.
+    """
+
+    def __init__(
+        self,
+        policy: PolicyName = "kv",
+        slo_ttft_s: float = 0.5,
+        slo_itl_s: float = 0.05,
+        *,
+        block_tokens: int = 16,
+        flight_expires_s: float = 900.0,
+    ) -> None:
+        if policy not in POLICIES:
+            raise InputError("routing policy", f"no policy {policy!r}", f"name one of {', '.join(POLICIES)}")
+        for name, value in (
+            ("slo_ttft_s", slo_ttft_s),
+            ("slo_itl_s", slo_itl_s),
+            ("block_tokens", block_tokens),
+            ("flight_expires_s", flight_expires_s),
+        ):
+            if not 0 < value < inf:
+                raise InputError(f"router {name}", f"{value} will not do", "give a number above 0")
+        self.policy = POLICIES[policy]
+        self.block_tokens = block_tokens
+        self.index = PrefixIndex()
+        self._expires_s = flight_expires_s
+        self._weights = Weights(slo_ttft_s, slo_itl_s, OUTPUT_GUESS)
+        self._whole, self._prefill, self._decode = (Pool(self._weights) for _ in range(3))
+        self._workers: dict[str, Candidate] = {}
+        self._flights: dict[RequestId, Flight] = {}
+        self._unseen: list[tuple[float, int, RequestId]] = []  # heap: predicted first token, turn, request
+        self._unconfirmed: deque[tuple[float, str, list[int]]] = deque()  # deadline, worker, blocks
+        self._demand = Demand()
+        self._turn = 0
+        self._sweep_at_s = 0.0
+
+    # --- workers
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """Ids of all workers, in the order in which they came."""
+        return tuple(self._workers)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests sent and not finished."""
+        return len(self._flights)
+
+    def add_worker(self, info: WorkerInfo) -> None:
+        """Take in a worker. One that is known already keeps what is known of it. Raises: InputError, for a frontend."""
+        if info.id in self._workers:
+            return
+        if info.role is Role.FRONTEND:
+            raise InputError(f"worker {info.id}", "a frontend runs no engine", "give it role worker, prefill or decode")
+        self._turn += 1
+        worker = Candidate(info, turn=self._turn)
+        limit = DEFAULT_BLOCKS
+        if info.engine is not None:
+            limit = max(1, info.engine.kv_blocks * info.engine.block_tokens // self.block_tokens)
+        # With events, room for what is expected or whose removal is still under way; without, just what the engine has.
+        self.index.add(info.id, limit=2 * limit if info.kv_events else limit, publishes=info.kv_events)
+        worker.bit = self.index.bit(info.id)
+        self._workers[info.id] = worker
+        self._pool(worker).add(worker)
+
+    def remove_worker(self, worker: str) -> None:
+        """A worker is gone, and its cache and requests with it; those must be sent again, or reported `finished`."""
+        candidate = self._workers.pop(worker, None)
+        if candidate is None:
+            return
+        self._pool(candidate).remove(candidate)
+        self.index.drop(worker)
+
+    # --- the choice
+
+    def choose(self, request: RouteRequest, *, now_s: float) -> Choice | None:
+        """Name the worker, or the pair. None, if there is none that isn't excluded. Does not mutate."""
+        ask = self._ask(request, now_s)
+        best: Choice | None = None
+        if self._whole.workers:
+            picked = self.policy.pick(self._whole, ask, whole_price)
+            if picked is not None:
+                worker, figures, hit = picked
+                best = Choice(worker.id, None, hit, figures[1] + figures[2], figures[0])
+        if self._decode.workers:
+            apart = self._choose_apart(ask)
+            if apart is not None and (best is None or apart.cost_s < best.cost_s):
+                best = apart
+        return best
+
+    def explain(self, request: RouteRequest, now_s: float) -> Explanation:
+        """Every worker's price for this request, and which would be chosen. Does not mutate."""
+        choice = self.choose(request, now_s=now_s)
+        ask = self._ask(request, now_s)
+        prices = self._prices(self._whole, Role.WORKER, whole_price, ask, choice)
+        prices += self._prices(self._prefill, Role.PREFILL, whole_price, ask, choice)
+        if any(worker.id not in request.exclude for worker in self._prefill.workers):
+            prices += self._prices(self._decode, Role.DECODE, decode_price, ask, choice)
+        else:
+            prices += self._prices(self._decode, Role.WORKER, whole_price, ask, choice)
+        return Explanation(
+            request=request.id,
+            policy=self.policy.name,
+            time_s=now_s,
+            prompt_tokens=request.prompt_tokens,
+            choice=choice,
+            prices=tuple(prices),
+        )
+
+    def _choose_apart(self, ask: Ask) -> Choice | None:
+        pick = self.policy.pick
+        first = pick(self._prefill, ask, whole_price)
+        if first is None:
+            alone = pick(self._decode, ask, whole_price)
+            if alone is None:
+                return None
+            worker, figures, hit = alone
+            return Choice(worker.id, None, hit, figures[1] + figures[2], figures[0])
+        second = pick(self._decode, ask, decode_price)
+        if second is None:
+            return None
+        prefill, (prefill_total_s, queue_s, prefill_s, _, _), hit = first
+        worker, (total_s, then_s, _, transfer_s, _), _ = second
+        ttft_s = queue_s + prefill_s + transfer_s + then_s
+        return Choice(worker.id, prefill.id, hit, ttft_s, prefill_total_s + total_s)
+
+    def _ask(self, request: RouteRequest, now_s: float) -> Ask:
+        return Ask(
+            request,
+            levels=self._levels(request) if request.block_hashes else [],
+            congestion_per_s=self._demand.congestion_per_s,
+            mean_output_tokens=self._weights.mean_output_tokens,
+            now_s=now_s,
+        )
+
+    def _levels(self, request: RouteRequest) -> list[tuple[int, int]]:
+        """Hit tokens of the workers. A prompt cached to its end computes its last block: its last token is due."""
+        block = self.block_tokens
+        most = max(0, (request.prompt_tokens - 1) // block)
+        levels = [(min(depth, most) * block, mask) for depth, mask in self.index.match(request.block_hashes)]
+        return levels if most else []
+
+    def _prices(self, pool: Pool, stage: Role, price_of: PriceOf, ask: Ask, choice: Choice | None) -> list[WorkerPrice]:
+        chosen = (choice.worker, choice.prefill_worker) if choice is not None else ()
+        prices = []
+        for worker in sorted(pool.up_to_date(), key=lambda worker: worker.turn):
+            hit = ask.hit_tokens(worker.bit)
+            total_s, queue_s, prefill_s, transfer_s, harm_s = price_of(worker, ask, hit)
+            prices.append(
+                WorkerPrice(
+                    worker=worker.id,
+                    stage=stage,
+                    hit_tokens=hit,
+                    queue_s=queue_s,
+                    prefill_s=prefill_s,
+                    transfer_s=transfer_s,
+                    harm_s=harm_s,
+                    total_s=total_s,
+                    in_flight=worker.load.in_flight,
+                    factor=worker.decode.factor if price_of is decode_price else worker.prefill.factor,
+                    excluded=worker.id in ask.exclude,
+                    chosen=worker.id in chosen,
+                )
+            )
+        return sorted(prices, key=lambda price: price.total_s)
+
+    # --- expected load
+
+    def sent(self, request: RouteRequest, choice: Choice, now_s: float) -> None:
+        """The request was sent as chosen. Sent again, after a failure, it replaces what was."""
+        if now_s >= self._sweep_at_s:
+            self._sweep(now_s)
+        if self._unseen and self._unseen[0][0] <= now_s:
+            self._presume(now_s)
+        if request.id in self._flights:
+            self.finished(request.id, now_s, 0)
+        worker = self._workers.get(choice.worker)
+        if worker is None:  # gone since it was chosen
+            return
+        prefill = worker
+        if choice.prefill_worker is not None:
+            prefill = self._workers.get(choice.prefill_worker, worker)
+        self._turn = turn = self._turn + 1
+        flight = Flight(choice, worker, prefill, sent_s=now_s, turn=turn, streams=request.streams)
+        self._flights[request.id] = flight
+        if len(self._flights) > MAX_FLIGHTS:
+            self.finished(next(iter(self._flights)), now_s, 0)
+
+        new_tokens = max(1, request.prompt_tokens - choice.hit_tokens)
+        speed = prefill.speed
+        work_s = new_tokens * (
+            speed.prefill_token_s + speed.prefill_attention_s * (choice.hit_tokens + 0.5 * new_tokens)
+        )
+        if not request.streams:
+            heapq.heappush(self._unseen, (now_s + choice.predicted_ttft_s, turn, request.id))
+        output = request.expected_output_tokens or self._weights.mean_output_tokens
+        kv_tokens = request.prompt_tokens + 0.5 * output
+        prefill.turn = turn
+        prefill.load.sent(Task(request.id, now_s, new_tokens, work_s, kv_tokens), prefill=True, now_s=now_s)
+        self._touch(prefill)
+        if prefill is not worker:
+            worker.turn = turn
+            worker.load.sent(Task(request.id, now_s, 0, 0.0, kv_tokens), prefill=False, now_s=now_s)
+            self._touch(worker)
+        computing = len(self._prefill.workers) or len(self._whole.workers) or len(self._decode.workers)
+        self._demand.add(work_s * prefill.prefill.factor, workers=computing, now_s=now_s)
+        if request.block_hashes:
+            known = choice.hit_tokens // self.block_tokens
+            flight.expected = [(prefill.id, self.index.expect(prefill.id, request.block_hashes, known))]
+            if prefill is not worker:
+                flight.expected.append((worker.id, self.index.expect(worker.id, request.block_hashes)))
+
+    def first_token(self, request_id: RequestId, now_s: float) -> None:
+        """The first token of a request came. Unknown ids are harmless."""
+        flight = self._flights.get(request_id)
+        if flight is None or flight.first_token_s >= 0:
+            return
+        worker, prefill = flight.worker, flight.prefill
+        self._computed(request_id, flight, now_s)
+        if not flight.streams:  # then this is its last token too, which says nothing of TTFT
+            return
+        flight.first_token_s = now_s
+        prefill.prefill.observe(
+            flight.choice.predicted_ttft_s, now_s - flight.sent_s, factor=flight.factor, now_s=now_s
+        )
+        flight.step_s, flight.decode_factor = worker.step_s, worker.decode.factor
+        flight.computed_s = worker.load.computed_s
+
+    def finished(self, request_id: RequestId, now_s: float, output_tokens: int) -> None:
+        """A request ended: answered, cut, cancelled or failed (0 tokens and no first one). Unknown ids are harmless."""
+        flight = self._flights.pop(request_id, None)
+        if flight is None:
+            return
+        worker, prefill = flight.worker, flight.prefill
+        worker.load.ended(request_id, now_s)
+        self._touch(worker)
+        if prefill is not worker:
+            prefill.load.ended(request_id, now_s)
+            self._touch(prefill)
+        began_s = flight.first_token_s
+        if output_tokens > 0:
+            weights = self._weights
+            weights.mean_output_tokens += OUTPUT_GAIN * (output_tokens - weights.mean_output_tokens)
+            if began_s >= 0 and output_tokens >= MIN_OUTPUT_FOR_ITL:
+                # Stalls by the prompts computed meanwhile are no fault of the step time.
+                stalled_s = (worker.load.computed_s - flight.computed_s) * prefill.prefill.factor
+                itl_s = max(0.0, now_s - began_s - stalled_s) / (output_tokens - 1)
+                step_s = 0.5 * (flight.step_s + worker.step_s)
+                worker.decode.observe(step_s, itl_s, factor=flight.decode_factor, noise_s=ITL_NOISE_S, now_s=now_s)
+        if flight.expected is not None:
+            if output_tokens > 0:  # an answer that did not stream: its prompt was computed
+                self._await_events(flight, now_s)
+            else:  # it failed before its prompt was computed, as far as we know
+                for owner, blocks in flight.expected:
+                    self.index.withdraw(owner, blocks)
+
+    def measured(self, worker: str, load: WorkerLoad, now_s: float) -> None:
+        """A scrape or a response told what a worker has. Unknown workers are harmless."""
+        candidate = self._workers.get(worker)
+        if candidate is None:
+            return
+        candidate.learn_capacity(load)
+        if candidate.load.measured(load, kv_capacity_tokens=candidate.kv_capacity_tokens, now_s=now_s):
+            self._touch(candidate)
+
+    # --- prefix index
+
+    def stored(self, worker: str, hashes: Sequence[int], parent: int | None = None) -> None:
+        """A worker's KV event. `parent` is not needed: hashes are chained, so no walk reaches a block without root."""
+        self.index.stored(worker, hashes)
+
+    def removed(self, worker: str, hashes: Sequence[int]) -> None:
+        """A worker's KV event."""
+        self.index.removed(worker, hashes)
+
+    def cleared(self, worker: str) -> None:
+        """A worker's KV event: its cache is empty."""
+        self.forget(worker)
+
+    def forget(self, worker: str) -> None:
+        """Events were lost for good: its cache is unknown until events rebuild it."""
+        self.index.forget(worker)
+        candidate = self._workers.get(worker)
+        if candidate is not None:
+            self._pool(candidate).set_bit(candidate, self.index.bit(worker))
+
+    # --- upkeep
+
+    def _pool(self, worker: Candidate) -> Pool:
+        if worker.role is Role.PREFILL:
+            return self._prefill
+        return self._decode if worker.role is Role.DECODE else self._whole
+
+    def _touch(self, worker: Candidate) -> None:
+        if not worker.stale and worker.id in self._workers:
+            self._pool(worker).touch(worker)
+
+    def _computed(self, request_id: RequestId, flight: Flight, now_s: float) -> None:
+        """Its prompt is computed: it waits no more, and its blocks are cached."""
+        worker, prefill = flight.worker, flight.prefill
+        if prefill is worker:
+            worker.load.first_token(request_id, now_s)
+        else:  # handed over
+            prefill.load.ended(request_id, now_s)
+            self._touch(prefill)
+        self._touch(worker)
+        if flight.expected is not None:
+            self._await_events(flight, now_s)
+
+    def _presume(self, now_s: float) -> None:
+        """First tokens that nobody sees are taken to have come when predicted."""
+        while self._unseen and self._unseen[0][0] <= now_s:
+            at_s, turn, request_id = heapq.heappop(self._unseen)
+            flight = self._flights.get(request_id)
+            if flight is not None and flight.turn == turn:  # else it has ended, or was sent again
+                self._computed(request_id, flight, at_s)
+
+    def _await_events(self, flight: Flight, now_s: float) -> None:
+        for worker, blocks in flight.expected or ():
+            if blocks and self.index.publishes(worker):
+                self._unconfirmed.append((now_s + CONFIRM_WITHIN_S, worker, blocks))
+        flight.expected = None
+
+    def _sweep(self, now_s: float) -> None:
+        """Let go of what time has overtaken. Once a second, not with each request."""
+        self._sweep_at_s = now_s + SWEEP_EVERY_S
+        while self._unconfirmed and self._unconfirmed[0][0] <= now_s:
+            _, owner, blocks = self._unconfirmed.popleft()
+            self.index.withdraw(owner, blocks)
+        while self._flights:
+            oldest = next(iter(self._flights))
+            if self._flights[oldest].sent_s + self._expires_s > now_s:
+                break
+            self.finished(oldest, now_s, 0)
+        for worker in self._workers.values():
+            if worker.load.outdated(now_s):
+                self._touch(worker)
+            for correction in (worker.prefill, worker.decode):
+                if correction.factor != 1.0 and now_s - correction.observed_at_s > FORGIVE_AFTER_S:
+                    correction.relax(FORGIVE_KEEP)
+                    self._touch(worker)
