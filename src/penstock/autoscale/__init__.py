@@ -1,1 +1,13 @@
-"""autoscale"""
+"""How many replicas each pool should have, and why. Pure: signals in, one `Decision` out; nothing here reads a clock.
+
+- `base`: what a policy is. `policies`: which policy a component's spec asks for. `none`: somebody else's pool.
+- `hpa`: Kubernetes' HorizontalPodAutoscaler to the letter, over `hpa_pods` (which pods count), `hpa_metrics` (what a
+  metric asks for) and `hpa_behavior` (windows and rate limits).
+- `keda`: a KEDA ScaledObject, over `keda_triggers` (nulls, activation, fallback) and the HPA that it makes.
+- `planner`: Penstock's own. `demand` reads the signals, `forecast` looks one lead time ahead, `rehearsal` runs the
+  engine core in virtual time to know what one replica holds of what its role `answers_for` (`arrivals` makes the
+  requests, `mixture` says which, `capacity` asks and remembers), `correction` mends that figure by what was measured,
+  `guardrails` limit the result.
+- `sentences`: numbers and limits in plain English, and the text of `penstock explain`; `hpa_reason` and
+  `planner_reason` write the reasons.
+"""

@@ -1,0 +1,94 @@
+"""How many requests per second one replica holds under its targets: a search over rehearsals, remembered by mix.
+
+The answer is a function of its arguments alone: it does not depend on what was asked before, so two runs that see the
+same, decide the same. The search starts from a rough estimate, brackets the answer and halves the bracket.
+
+Some targets cannot be held at any rate (one long prompt alone takes longer). Then they are doubled until they can, and
+the answer says so: a pool that misses its targets still needs as many replicas as keep its queue from growing.
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from penstock.autoscale.arrivals import Mix
+from penstock.autoscale.rehearsal import Replica, Targets, holds
+from penstock.messages.worker import Role
+
+BRACKET = 1.5
+RESOLUTION = 1.04  # finer than what the mix's own grid leaves open
+LOWEST = 1 / 40  # of the estimate; a replica that fails there fails alone
+DOUBLINGS = 6
+WORTHWHILE = 0.25  # of the estimate: once a target is given up, one that takes an idle engine is no better
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """`rate` in requests/s, and the targets that it holds: those asked for, or `relaxed` times them."""
+
+    rate: float
+    targets: Targets
+    relaxed: float = 1.0
+
+
+@lru_cache(maxsize=512)
+def capacity(replica: Replica, mix: Mix, targets: Targets) -> Capacity:
+    """The highest rate at which one replica holds the targets, rehearsed."""
+    relaxed = 1.0
+    for _ in range(DOUBLINGS):
+        loosened = _loosened(targets, relaxed)
+        rate = _highest(replica, mix, loosened)
+        enough = relaxed == 1.0 or (rate is not None and rate >= WORTHWHILE * _estimate(replica, mix, loosened))
+        if rate is not None and enough:
+            return Capacity(rate=rate, targets=loosened, relaxed=relaxed)
+        relaxed *= 2
+    loosened = _loosened(targets, relaxed)
+    return Capacity(rate=LOWEST * _estimate(replica, mix, loosened), targets=loosened, relaxed=relaxed)
+
+
+def _highest(replica: Replica, mix: Mix, targets: Targets) -> float | None:
+    """Bracket and halve, on a logarithmic scale; None if even the lowest rate fails."""
+    estimate = _estimate(replica, mix, targets)
+    low = high = estimate
+    if holds(replica, mix, targets, estimate):
+        while holds(replica, mix, targets, high := high * BRACKET):
+            low = high
+    else:
+        while not holds(replica, mix, targets, low := low / BRACKET):
+            high = low
+            if low < LOWEST * estimate:
+                return None
+    while high / low > RESOLUTION:
+        middle = (low * high) ** 0.5
+        if holds(replica, mix, targets, middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _estimate(replica: Replica, mix: Mix, targets: Targets) -> float:
+    """A rate in the right region: bounded by computing prompts, by decoding at the target's pace, and by KV."""
+    config, step = replica.config, replica.step_time
+    bounds = []
+    if config.role is not Role.DECODE:
+        bounds.append(0.7 / step.prefill_s(max(1, int(mix.isl * (1 - mix.hit_ratio))), int(mix.isl * mix.hit_ratio)))
+    if config.role is not Role.PREFILL:
+        context = mix.isl + mix.osl / 2
+        pace_s = 0.8 * (targets.itl_s or 1.0)
+        per_sequence_s = step.decode_step_s(1, round(context)) - step.decode_step_s(0, 0)
+        by_pace = (pace_s - step.decode_step_s(0, 0)) / per_sequence_s if per_sequence_s else float(config.max_num_seqs)
+        by_kv = 0.9 * config.kv_blocks * config.block_tokens / context
+        sequences = max(1.0, min(by_pace, by_kv, config.max_num_seqs))
+        step_s = step.decode_step_s(round(sequences), round(sequences * context))
+        bounds.append(0.8 * sequences / (mix.osl * step_s))
+    return min(bounds)
+
+
+def _loosened(targets: Targets, factor: float) -> Targets:
+    if factor == 1.0:
+        return targets
+    return replace(
+        targets,
+        ttft_s=None if targets.ttft_s is None else targets.ttft_s * factor,
+        itl_s=None if targets.itl_s is None else targets.itl_s * factor,
+    )

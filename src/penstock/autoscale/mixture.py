@@ -1,0 +1,51 @@
+"""The mix of requests that a pool is planned for: measured means, smoothed, then set on a coarse grid.
+
+A rehearsal costs a fraction of a second, so mixes that hardly differ share one. A figure keeps its place on the grid
+until it has moved by a whole step: else one that sits between two places would change the plan at every look.
+"""
+
+import math
+
+from penstock.autoscale.arrivals import WIDEST_P95_OVER_MEAN, Mix
+
+SMOOTH_S = 60.0  # a mean over fewer requests says more about chance than about users
+LENGTH_STEP = 2 ** (1 / 6)  # 12 %: about as many percent of capacity
+WIDTH_STEP = 2 ** (1 / 3)  # of p95 over mean
+HIT_STEP = 0.1
+
+
+def blend(before: Mix, now: Mix, step_s: float) -> Mix:
+    """Move from one mix towards another, as far as `step_s` seconds of smoothing go."""
+    share = -math.expm1(-max(step_s, 0.0) / SMOOTH_S)
+    return Mix(
+        isl=before.isl + (now.isl - before.isl) * share,
+        isl_p95=before.isl_p95 + (now.isl_p95 - before.isl_p95) * share,
+        osl=before.osl + (now.osl - before.osl) * share,
+        osl_p95=before.osl_p95 + (now.osl_p95 - before.osl_p95) * share,
+        hit_ratio=before.hit_ratio + (now.hit_ratio - before.hit_ratio) * share,
+    )
+
+
+def settle(before: Mix | None, mix: Mix) -> Mix:
+    """The mix on the grid; each figure stays where it was unless it has moved by a whole step."""
+    isl = _snap(before.isl if before else None, mix.isl, LENGTH_STEP)
+    osl = _snap(before.osl if before else None, mix.osl, LENGTH_STEP)
+    isl_wide = _snap(before.isl_p95 / before.isl if before else None, mix.isl_p95 / mix.isl, WIDTH_STEP)
+    osl_wide = _snap(before.osl_p95 / before.osl if before else None, mix.osl_p95 / mix.osl, WIDTH_STEP)
+    hits = round(round(mix.hit_ratio / HIT_STEP) * HIT_STEP, 6)
+    if before is not None and abs(mix.hit_ratio - before.hit_ratio) < HIT_STEP:
+        hits = before.hit_ratio
+    settled = Mix(
+        isl=isl,
+        isl_p95=isl * min(isl_wide, WIDEST_P95_OVER_MEAN),
+        osl=osl,
+        osl_p95=osl * min(osl_wide, WIDEST_P95_OVER_MEAN),
+        hit_ratio=hits,
+    )
+    return settled if before is None or settled != before else before
+
+
+def _snap(before: float | None, value: float, step: float) -> float:
+    if before is not None and before > 0 and abs(math.log(value / before)) < math.log(step):
+        return before
+    return step ** round(math.log(value, step))

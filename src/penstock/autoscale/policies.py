@@ -1,0 +1,36 @@
+"""Which policy a component's spec asks for: exactly one owner, by type."""
+
+from typing import Any
+
+from penstock.autoscale.base import Policy
+from penstock.autoscale.hpa import HpaPolicy
+from penstock.autoscale.keda import KedaPolicy
+from penstock.autoscale.none import ExternalPolicy, FixedPolicy
+from penstock.autoscale.planner import PlannerPolicy
+from penstock.errors import InputError
+from penstock.messages.scaling_spec import HpaScaling, KedaScaling, PlannerScaling
+from penstock.messages.spec import ComponentSpec, DeploymentBody
+from penstock.messages.worker import Role
+
+
+def policy_for(spec: DeploymentBody, component: ComponentSpec) -> Policy[Any]:
+    """The policy that owns this component's replicas.
+
+    Raises: InputError, for a planner on a frontend, which runs no engine to plan for, or on an engine that cannot run.
+    """
+    scaling = component.autoscaling
+    if isinstance(scaling, HpaScaling):
+        return HpaPolicy.of(scaling)
+    if isinstance(scaling, KedaScaling):
+        return KedaPolicy.of(scaling)
+    if isinstance(scaling, PlannerScaling):
+        if component.role is Role.FRONTEND:
+            raise InputError(
+                f"components.{component.name}.autoscaling.by",
+                "the planner rehearses engines and a frontend runs none",
+                "use hpa with requestsPerSecond or cpuPercent",
+            )
+        return PlannerPolicy.of(spec, component, scaling)
+    if scaling.by == "external":
+        return ExternalPolicy()
+    return FixedPolicy(replicas=component.initial_replicas)

@@ -1,0 +1,167 @@
+"""One replica played through in virtual time: does it hold the targets at this rate and mix?
+
+The engine core that workers and simulator run, on a clock of ticks, meets Poisson arrivals of the mix. What counts
+is the share of requests whose first token came in time, and the share of tokens that followed their predecessor in
+time, once the run has warmed up. A replica that cannot keep up fails by itself: its queue grows and first tokens come
+late.
+
+It knows one replica only: no router, no neighbours, no start-up. By role: a prefill engine is asked for first tokens,
+and holds each prompt's KV until it would have been read; a decode engine is asked for its tokens, and for letting a
+request in within the time that it is given for that.
+
+Prefix hits: the first `hit_ratio` of each prompt is one of a few shared prefixes, which the run computes once.
+"""
+
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+
+from penstock.autoscale.arrivals import Arrival, Mix, arrivals
+from penstock.engine.config import EngineConfig
+from penstock.engine.engine import Engine
+from penstock.engine.request import EngineRequest
+from penstock.engine.timeline import Gaps, Moment, Timeline
+from penstock.hardware.steptime import TICKS_PER_S, StepTime
+from penstock.messages.worker import Role
+
+SHARED_PREFIXES = 8  # few enough to be hit from the start, many enough to take room
+PAGE_TOKENS = 128  # hashes name pages of about this size: finer ones cost time and tell no more
+# Requests of one run: enough for a percentile,
+FEWEST = 800
+# for the replica to fill up: about three times what it then holds,
+TURNOVERS, MOST_TURNED_OVER = 3.0, 3200
+# and for an overload of 5 % to show: a queue that grows by that share outgrows the target within 20 times the target.
+LONG_IN_TTFT, MOST = 20.0, 8000
+WARM_UP = 0.25  # of the requests; they only fill the replica
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """What is rehearsed. `pin_s`: how long a prefill engine keeps a prompt's KV for its reader."""
+
+    config: EngineConfig
+    step_time: StepTime
+    longest: int
+    pin_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """What a replica must hold at the percentile; None: nobody asks."""
+
+    ttft_s: float | None
+    itl_s: float | None
+    percentile: float
+
+    @property
+    def late(self) -> float:
+        """The share that may be late."""
+        return 1 - self.percentile / 100
+
+
+def holds(replica: Replica, mix: Mix, targets: Targets, rate: float) -> bool:
+    """Whether one replica holds the targets at `rate` requests/s of this mix."""
+    return _Run(replica, mix, targets, rate).play()
+
+
+def requests_for(mix: Mix, targets: Targets, rate: float) -> int:
+    """How many requests a run takes, in steps that let runs share their arrivals."""
+    held = rate * mix.osl * (targets.itl_s or 0.0)  # by Little's law, at the slowest allowed pace
+    turned_over = min(TURNOVERS * held, MOST_TURNED_OVER)
+    wanted = min(max(turned_over, LONG_IN_TTFT * rate * (targets.ttft_s or 0.0), FEWEST), MOST)
+    return FEWEST * -(-int(wanted) // FEWEST)
+
+
+class _Run:
+    """One rehearsal at one rate."""
+
+    def __init__(self, replica: Replica, mix: Mix, targets: Targets, rate: float) -> None:
+        count = requests_for(mix, targets, rate)
+        self._requests = arrivals(mix, count, replica.longest)
+        self._tick = TICKS_PER_S / rate
+        self._role = replica.config.role
+        share = mix.hit_ratio if self._role is not Role.DECODE else 0.0
+        config = replica.config
+        if share:
+            tokens = max(config.block_tokens, min(PAGE_TOKENS, int(mix.isl / 8)))
+            config = replace(config, page_blocks=max(1, tokens // config.block_tokens))
+        self._hit_share, self._page_tokens = share, config.page_tokens
+        self._timeline = Timeline(Engine(config), replica.step_time)
+        self._warm = int(WARM_UP * count)
+        self._warm_at = int(self._requests[self._warm].at * self._tick)
+        self._last_at = int(self._requests[-1].at * self._tick)
+        measured = count - self._warm
+        self._ttft = None if targets.ttft_s is None else int(targets.ttft_s * TICKS_PER_S)
+        self._itl = None if targets.itl_s is None else int(targets.itl_s * TICKS_PER_S)
+        self._late_share = targets.late
+        self._late_allowed = int(targets.late * measured + 1e-9)
+        # No run can give more tokens than this, so more late ones than its share decide at once.
+        tokens = sum(request.output_tokens for request in self._requests)
+        self._late_tokens_allowed = targets.late * tokens
+        self._pin = int(replica.pin_s * TICKS_PER_S)
+        self._due: dict[int, int] = {}  # by measured request without a first token: when that is due
+        self._late = self._tokens = self._late_tokens = 0
+        self._releases: list[tuple[int, int]] = []
+
+    def play(self) -> bool:
+        timeline = self._timeline
+        for number, arrival in enumerate(self._requests):
+            at = int(arrival.at * self._tick)
+            self._advance(at)
+            if self._lost:
+                return False
+            timeline.add(at, self._request(number, arrival))
+            if self._ttft is not None and number >= self._warm:
+                self._due[number] = at + self._ttft
+        if self._ttft is not None:
+            self._advance(self._last_at + self._ttft + 1)
+            self._late += len(self._due)
+        return not self._lost and self._late_tokens <= self._late_share * self._tokens
+
+    @property
+    def _lost(self) -> bool:
+        return self._late > self._late_allowed or self._late_tokens > self._late_tokens_allowed
+
+    def _advance(self, to: int) -> None:
+        """Let steps end and pinned KV be read, in the order of instants."""
+        timeline, releases = self._timeline, self._releases
+        while True:
+            until = min(to, releases[0][0]) if releases else to
+            ended = timeline.advance(until)
+            for moment in ended:
+                self._note(moment)
+            while releases and releases[0][0] <= until:
+                _, number = heappop(releases)
+                timeline.release(until, number)
+            if until == to and not (releases and releases[0][0] <= to):
+                return
+
+    def _note(self, moment: Moment) -> None:
+        progress, at = moment.progress, moment.at
+        for number in progress.first_tokens:
+            due = self._due.pop(number, None)
+            if due is not None and at > due:
+                self._late += 1
+        for number in progress.prefilled:
+            heappush(self._releases, (at + self._pin, number))
+        if self._itl is not None and self._warm_at <= at <= self._last_at:
+            for gap in moment.gaps:
+                self._tokens += gap.steps * gap.sequences
+                self._late_tokens += late_tokens(gap, self._itl)
+
+    def _request(self, number: int, arrival: Arrival) -> EngineRequest:
+        hashes: range | tuple[int, ...] = ()
+        if self._hit_share:
+            pages = round(self._hit_share * arrival.prompt_tokens / self._page_tokens)
+            first = (1 + number % SHARED_PREFIXES) << 32
+            hashes = range(first, first + pages)
+        return EngineRequest(number, arrival.prompt_tokens, arrival.output_tokens, hashes)
+
+
+def late_tokens(gaps: Gaps, limit: int) -> int:
+    """How many tokens of a burst came more than `limit` ticks after their predecessor. Gaps only grow."""
+    if gaps.first > limit:
+        return gaps.steps * gaps.sequences
+    if not gaps.growth:
+        return 0
+    in_time = (limit - gaps.first) // gaps.growth + 1
+    return max(0, gaps.steps - in_time) * gaps.sequences

@@ -1,0 +1,143 @@
+"""Rehearsal and the search over it: what one replica holds, against what arithmetic says."""
+
+import itertools
+import math
+from statistics import fmean, quantiles
+
+import pytest
+
+from penstock.autoscale.arrivals import Mix, arrivals, lognormal_sigma
+from penstock.autoscale.capacity import Capacity, capacity
+from penstock.autoscale.mixture import blend, settle
+from penstock.autoscale.rehearsal import Replica, Targets, holds, late_tokens
+from penstock.engine.config import EngineConfig
+from penstock.engine.timeline import Gaps
+from penstock.hardware.steptime import StepTime
+from penstock.messages.engine_spec import EngineSpec, StepTimeSpec
+from penstock.messages.worker import Role
+
+CHAT = Mix(isl=1000, isl_p95=2500, osl=100, osl_p95=250)
+
+
+def replica(role: Role = Role.WORKER, *, pin_s: float = 0.0, **engine: object) -> Replica:
+    spec = EngineSpec.model_validate(engine)
+    return Replica(
+        config=EngineConfig.from_spec(spec, role),
+        step_time=StepTime.from_spec(spec.step_time),
+        longest=spec.max_model_len,
+        pin_s=pin_s,
+    )
+
+
+def targets(ttft_s: float | None = 0.5, itl_s: float | None = 0.05, percentile: float = 95) -> Targets:
+    return Targets(ttft_s=ttft_s, itl_s=itl_s, percentile=percentile)
+
+
+def test_arrivals_are_poisson_with_the_mixs_lengths() -> None:
+    requests = arrivals(CHAT, 2000, 32_768)
+    gaps = [b.at - a.at for a, b in itertools.pairwise(requests)]
+    prompts = [r.prompt_tokens for r in requests]
+    assert fmean(gaps) == pytest.approx(1, rel=0.01)
+    assert math.sqrt(fmean((g - 1) ** 2 for g in gaps)) == pytest.approx(1, rel=0.03)  # exponential: as wide as long
+    assert abs(fmean((a - 1) * (b - 1) for a, b in itertools.pairwise(gaps))) < 0.05  # and without memory
+    assert fmean(prompts) == pytest.approx(1000, rel=0.02)
+    assert quantiles(prompts, n=20)[18] == pytest.approx(2500, rel=0.03)
+
+
+def test_arrivals_are_the_same_every_time_and_fit_the_engine() -> None:
+    assert arrivals(CHAT, 800, 900) == arrivals.__wrapped__(CHAT, 800, 900)
+    assert all(r.prompt_tokens + r.output_tokens <= 900 and r.output_tokens >= 1 for r in arrivals(CHAT, 800, 900))
+
+
+def test_a_constant_length_has_no_width_and_a_mean_above_its_p95_neither() -> None:
+    assert lognormal_sigma(100, 100) == 0
+    assert lognormal_sigma(100, 50) == 0
+
+
+def test_a_prefill_replica_holds_no_more_than_its_compute() -> None:
+    """2,000 tokens at 10 us are 20 ms: 50 a second at most, and with a long TTFT nearly all of that."""
+    step = StepTimeSpec(base_s=1e-6, prefill_token_s=1e-5, prefill_attention_s=0, sequence_s=0, context_token_s=0)
+    prefill = replica(Role.PREFILL, step_time=step, kv_blocks=100_000)
+    mix = Mix(isl=2000, isl_p95=2000, osl=10, osl_p95=10)
+    assert 42 < capacity(prefill, mix, targets(2.0, None)).rate < 52
+    assert capacity(prefill, mix, targets(0.05, None)).rate < 35  # queueing: little room above one service time
+
+
+def test_a_decode_replica_holds_what_its_pace_allows() -> None:
+    """A step of 1 ms and 1 ms a sequence within 20 ms: about 19 sequences of 100 tokens every 2 s at most."""
+    step = StepTimeSpec(base_s=1e-3, prefill_token_s=0, prefill_attention_s=0, sequence_s=1e-3, context_token_s=0)
+    decode = replica(Role.DECODE, step_time=step)
+    held = capacity(decode, Mix(isl=100, isl_p95=100, osl=100, osl_p95=100), targets(0.1, 0.02)).rate
+    assert 4 < held < 10
+
+
+def test_a_prefill_engine_holds_less_if_its_kv_is_long_unread() -> None:
+    mix = Mix(isl=1000, isl_p95=1000, osl=10, osl_p95=10)
+    small = {"kv_blocks": 200}  # three prompts of 63 blocks
+    quick = capacity(replica(Role.PREFILL, **small), mix, targets(0.5, None)).rate
+    slow = capacity(replica(Role.PREFILL, pin_s=1.0, **small), mix, targets(0.5, None)).rate
+    assert slow < quick / 5
+    assert slow < 3.1
+
+
+def test_tighter_targets_and_longer_requests_hold_less() -> None:
+    base = capacity(replica(), CHAT, targets()).rate
+    assert capacity(replica(), CHAT, targets(0.2)).rate <= base
+    assert capacity(replica(), CHAT, targets(itl_s=0.02)).rate < base
+    assert capacity(replica(), Mix(isl=2000, isl_p95=5000, osl=100, osl_p95=250), targets()).rate < base
+
+
+def test_prefix_hits_raise_what_a_replica_holds() -> None:
+    mix = Mix(isl=3000, isl_p95=6000, osl=50, osl_p95=100)
+    warm = Mix(isl=3000, isl_p95=6000, osl=50, osl_p95=100, hit_ratio=0.6)
+    assert capacity(replica(), warm, targets()).rate > 1.5 * capacity(replica(), mix, targets()).rate
+
+
+def test_a_small_kv_cache_holds_less() -> None:
+    assert capacity(replica(kv_blocks=1000), CHAT, targets()).rate < 0.7 * capacity(replica(), CHAT, targets()).rate
+
+
+def test_the_answer_holds_and_a_tenth_more_does_not() -> None:
+    held = capacity(replica(), CHAT, targets())
+    assert holds(replica(), CHAT, targets(), held.rate)
+    assert not holds(replica(), CHAT, targets(), held.rate * 1.15)
+
+
+def test_targets_that_nothing_can_hold_are_relaxed_and_it_says_so() -> None:
+    """Prompts of 20,000 tokens take a quarter of a second alone."""
+    long = Mix(isl=20_000, isl_p95=20_000, osl=10, osl_p95=10)
+    held = capacity(replica(), long, targets(0.1))
+    assert held.relaxed >= 4
+    assert held.targets.ttft_s == pytest.approx(0.1 * held.relaxed)
+    assert held.rate > 0.5
+
+
+def test_the_same_question_has_the_same_answer_whatever_was_asked_before() -> None:
+    first = capacity(replica(), CHAT, targets())
+    capacity.cache_clear()
+    capacity(replica(), Mix(isl=50, isl_p95=100, osl=5, osl_p95=10), targets())
+    assert capacity(replica(), CHAT, targets()) == first
+    assert isinstance(first, Capacity)
+
+
+@pytest.mark.parametrize("gaps", [Gaps(10, 0, 7, 3), Gaps(10, 1, 7, 3), Gaps(10, 4, 7, 3), Gaps(30, 2, 5, 2)])
+@pytest.mark.parametrize("limit", [5, 9, 10, 11, 14, 30, 100])
+def test_late_tokens_are_counted_in_one_stroke(gaps: Gaps, limit: int) -> None:
+    one_by_one = sum(gaps.sequences for j in range(gaps.steps) if gaps.first + j * gaps.growth > limit)
+    assert late_tokens(gaps, limit) == one_by_one
+
+
+def test_a_figure_stays_on_its_place_of_the_grid_until_it_has_moved_by_a_step() -> None:
+    settled = settle(None, CHAT)
+    near = Mix(isl=CHAT.isl * 1.05, isl_p95=CHAT.isl_p95 * 1.05, osl=CHAT.osl * 0.95, osl_p95=CHAT.osl_p95 * 0.95)
+    assert settle(settled, near) == settled
+    far = Mix(isl=CHAT.isl * 1.5, isl_p95=CHAT.isl_p95 * 1.5, osl=CHAT.osl, osl_p95=CHAT.osl_p95)
+    assert settle(settled, far).isl > settled.isl
+    assert settle(settled, far).osl == settled.osl
+    assert settle(settled, CHAT) == settled
+
+
+def test_a_mix_is_smoothed_over_a_minute() -> None:
+    halfway = blend(CHAT, Mix(isl=3000, isl_p95=7500, osl=100, osl_p95=250), 60 * math.log(2))
+    assert halfway.isl == pytest.approx(2000)
+    assert halfway.osl == pytest.approx(100)
