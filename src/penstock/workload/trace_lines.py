@@ -1,0 +1,96 @@
+"""A trace file as numbered lines, plain or gzip, in constant memory; and the ways in which a line can be wrong.
+
+Knows files and lines, not formats. Everything wrong is an `InputError` that names the file and the line.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, cast
+
+from penstock.errors import InputError
+from penstock.workload.arrival import MAX_TOKENS
+
+MAX_LINE_BYTES = 4 * 1024 * 1024  # a prompt of 10 million tokens has 20,000 block ids, about 160 KB
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class TraceLines:
+    """The lines of one file that are not blank, without their line ends. Can be iterated again and again.
+
+    Args:
+        path: the file. name: how errors call it.
+    """
+
+    def __init__(self, path: Path, *, name: str | None = None) -> None:
+        self.path = path
+        self.name = name or str(path)
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (line number from 1, line). Raises: InputError, if it cannot be read."""
+        try:
+            with ExitStack() as stack:
+                file = self._open(stack)
+                number = 0
+                while line := file.readline(MAX_LINE_BYTES):
+                    number += 1
+                    if len(line) == MAX_LINE_BYTES:
+                        raise InputError(
+                            self.at(number),
+                            f"a line of more than {MAX_LINE_BYTES} bytes",
+                            "give a text file, one request a line",
+                        )
+                    if line := line.strip():
+                        yield number, line
+        except FileNotFoundError as error:
+            raise InputError(self.name, "no such file", "give the path of a trace") from error
+        except IsADirectoryError as error:
+            raise InputError(self.name, "is a folder", "give the path of a trace file") from error
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InputError(self.name, f"broken gzip data ({error})", "fetch or compress the file again") from error
+        except OSError as error:
+            raise InputError(
+                self.name, f"cannot be read ({error.strerror})", "check the path and its permissions"
+            ) from error
+
+    def first(self) -> bytes:
+        """The first line that is not blank. Raises: InputError, if there is none."""
+        lines = iter(self)
+        try:
+            return next(lines)[1]
+        except StopIteration:
+            raise InputError(self.name, "is empty", "give a trace with at least one request") from None
+        finally:
+            lines.close()  # type: ignore[attr-defined]  # a generator: closes the file now, not when collected
+
+    def at(self, number: int) -> str:
+        """Name a line as errors do."""
+        return f"{self.name} line {number}"
+
+    def _open(self, stack: ExitStack) -> IO[bytes]:
+        file = stack.enter_context(self.path.open("rb"))
+        if file.peek(2)[:2] != _GZIP_MAGIC:
+            return file
+        return cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=file)))
+
+
+def check_tokens(value: object, field: str, where: str) -> int:
+    """A token count of a line. Raises: InputError, unless it is a whole number from 1 to MAX_TOKENS."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_TOKENS:
+        return value
+    raise InputError(where, f"{field} is {shown(value)}", f"give a whole number from 1 to {MAX_TOKENS}")
+
+
+def check_order(arrival_s: float, previous_s: float, where: str) -> None:
+    """Raises: InputError, if time goes back: a stream cannot be sorted in constant memory, so we do not guess."""
+    if arrival_s < previous_s:
+        raise InputError(where, f"time goes back by {previous_s - arrival_s:g} s", "sort the file by time")
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """A value for an error message: one line, cut short."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else repr(value)
+    text = "".join(char if char.isprintable() and char != "\ufffd" else "?" for char in text)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
