@@ -1,1 +1,9 @@
-"""telemetry"""
+"""What is measured, kept and shown. It decides nothing.
+
+- Metrics: `gateway_metrics`, `vllm_metrics` (the simulated worker's), `control_metrics`; `quantile`: of a histogram.
+- While a run goes on, listeners of the control loop: `feed` (what the page shows), `ledger` (hours and dollars),
+  `journal` (the record on disk); `attainment`: how well the last hour kept its targets.
+- The web port: `web` (the app), `event_stream`, `page_server`, `page_assets`; `page/` is what the browser gets.
+- The report: `report` (a run's directory in, one file out), `verdict` (its sentence), `run_info` (how it was made).
+- What became of a run: `summary` (outcomes in, `Result` out), `log_histogram`, `requests_file`.
+"""
