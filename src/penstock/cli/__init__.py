@@ -1,1 +1,8 @@
-"""cli"""
+"""The command line: one file per subcommand, each a thin shell over the package that does the work.
+
+- `main`: picks the subcommand, loads only its file, turns errors into one line and an exit code.
+- `tether`: ends a child process that its supervisor started, should the supervisor die.
+- `output`: what goes to stdout and what to stderr.
+- `up`, `planner`, `explain`, `schema`: the control loop's commands; `gateway`, `worker`: the processes that `up`
+  starts; `load`, `trace`: workloads; `demo`: all of it at once.
+"""

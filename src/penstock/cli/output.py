@@ -1,0 +1,63 @@
+"""What goes where: one document on stdout, everything else on stderr.
+
+A command's answer is the only thing on stdout, so that it can be piped; progress and logs go to stderr, drawn on a
+terminal and as plain lines elsewhere.
+"""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from penstock.errors import InputError
+from penstock.messages.parse_spec import parse_spec
+from penstock.messages.spec import InferenceDeployment
+
+
+def print_document(document: Any) -> None:
+    """Print one JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    sys.stdout.flush()
+
+
+def print_text(text: str) -> None:
+    """Print a human's answer on stdout."""
+    sys.stdout.write(text.rstrip("\n") + "\n")
+    sys.stdout.flush()
+
+
+def note(line: str) -> None:
+    """Print one line of progress on stderr."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+class _Stderr(logging.Handler):
+    """Writes to what stderr is at the moment: a live panel puts itself in its place, and lines appear above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            note(self.format(record))
+        except (OSError, ValueError):
+            self.handleError(record)
+
+
+def log_to_stderr() -> None:
+    """Send this process's own log to stderr, one line a record; libraries speak from warnings on."""
+    handler = _Stderr()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("penstock").setLevel(logging.INFO)
+
+
+def read_spec(path: Path) -> InferenceDeployment:
+    """Read a deployment file. Raises: InputError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(str(path), f"cannot be read ({reason})", "name a deployment file in YAML") from error
+    return parse_spec(text, source=str(path))
