@@ -1,0 +1,143 @@
+"""`penstock planner`: the control loop alone. Advises on processes that others run, or decides a recorded run again."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from penstock.cli.output import log_to_stderr, note, print_document, print_text, read_spec
+from penstock.cli.signals import end_on_signals
+from penstock.errors import InputError
+from penstock.messages.decision import Decision
+from penstock.messages.observation import Observation
+from penstock.messages.spec import DeploymentBody
+
+
+def planner(
+    spec: Annotated[Path, typer.Argument(help="Deployment file.", show_default=False)],
+    gateway: Annotated[str | None, typer.Option(help="Base URL of the gateway to watch.", show_default=False)] = None,
+    worker: Annotated[
+        list[str] | None,
+        typer.Option(help="COMPONENT=URL of a worker to watch; may be given more than once.", show_default=False),
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="Instead: decide a recorded history.jsonl again.", show_default=False)
+    ] = None,
+    for_s: Annotated[
+        float | None, typer.Option("--for", help="Seconds to watch; default: until Ctrl-C.", min=0, show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for decisions.jsonl (and history.jsonl).", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="End with all decisions as one JSON list on stdout.")] = False,
+) -> None:
+    """Say how many replicas each pool should have, and why. Changes nothing.
+
+    A replay makes the decisions of the recorded run again, byte for byte.
+    """
+    from penstock.autoscale.sentences import explain
+    from penstock.telemetry.feed import decision_to_json
+
+    deployment = read_spec(spec).spec
+    if (gateway is None) == (replay is None):
+        what = "neither is given" if gateway is None else "both are given"
+        raise InputError("--gateway, --replay", what, "watch with --gateway URL, or decide again with --replay FILE")
+    if replay is not None:
+        made = _replay(deployment, replay, out)
+    else:
+        assert gateway is not None
+        log_to_stderr()
+        workers = _workers(deployment, worker or ())
+        made = asyncio.run(_watch(deployment, _base_url(gateway, "--gateway"), workers, for_s, out))
+    if json:
+        print_document([decision_to_json(decision) for decision in made])
+    else:
+        print_text(explain(made))
+
+
+def _replay(spec: DeploymentBody, history: Path, out: Path | None) -> list[Decision]:
+    from penstock.control.loop import Decisions
+    from penstock.telemetry.journal import DECISIONS, decision_line, read_history
+
+    decisions = Decisions.of(spec)
+    made: list[Decision] = []
+    with ExitStack() as stack:
+        lines = None
+        if out is not None:
+            try:
+                out.mkdir(parents=True, exist_ok=True)
+                lines = stack.enter_context((out / DECISIONS).open("wb"))
+            except OSError as error:
+                raise InputError(
+                    f"--out {out}", f"cannot be written ({error.strerror})", "name a folder that can"
+                ) from error
+        for observation in read_history(history):
+            for work in decisions.due(observation):
+                made.append(work())
+                if lines is not None:
+                    lines.write(decision_line(made[-1]))
+    return made
+
+
+class _Said:
+    """Keeps the decisions, and says each change."""
+
+    def __init__(self) -> None:
+        self.made: list[Decision] = []
+
+    def observed(self, observation: Observation) -> None:
+        """Nothing to say."""
+
+    def decided(self, decision: Decision) -> None:
+        """Keep it; say it, if it would change something."""
+        self.made.append(decision)
+        if decision.desired != decision.current:
+            note(f"{decision.time_s:7.0f} s  {decision.component}: {decision.reason}")
+
+
+async def _watch(
+    spec: DeploymentBody, gateway: str, workers: Mapping[str, Sequence[str]], for_s: float | None, out: Path | None
+) -> list[Decision]:
+    from penstock.control.clocks import MonotonicClock
+    from penstock.control.health import open_session
+    from penstock.control.loop import Listener, in_thread, run
+    from penstock.control.watched import Watched
+    from penstock.telemetry.journal import Journal
+
+    said = _Said()
+    listeners: list[Listener] = [said]
+    clock = MonotonicClock()
+    async with contextlib.AsyncExitStack() as stack:
+        if out is not None:
+            journal = Journal(out)
+            stack.callback(journal.close)
+            listeners.append(journal)
+        session = await stack.enter_async_context(open_session())
+        world = Watched(spec, clock, session, gateway=gateway, workers=workers)
+        loop = asyncio.create_task(run(world, spec, clock, listeners, until_s=for_s, decider=in_thread))
+        end_on_signals(loop.cancel)
+        note(f"penstock planner: watching {gateway}; changes nothing")
+        with contextlib.suppress(asyncio.CancelledError):
+            await loop
+    return said.made
+
+
+def _workers(spec: DeploymentBody, given: Sequence[str]) -> dict[str, list[str]]:
+    names = [pool.name for pool in spec.pools]
+    workers: dict[str, list[str]] = {name: [] for name in names}
+    for item in given:
+        name, equals, url = item.partition("=")
+        if not equals or name not in workers:
+            raise InputError(f"--worker {item}", "no such component", f"give {names[0]}=http://127.0.0.1:9000")
+        workers[name].append(_base_url(url, f"--worker {item}"))
+    return workers
+
+
+def _base_url(url: str, where: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise InputError(where, "not a URL", "give one such as http://127.0.0.1:8000")
+    return url.rstrip("/")
