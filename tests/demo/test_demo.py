@@ -105,7 +105,9 @@ def test_the_spec_of_the_demo_is_the_one_in_examples() -> None:
 
 def test_the_stretch_of_the_demo_ends_in_silence_and_in_time() -> None:
     """So that the pool has time to come down within the three minutes."""
-    arrivals = window(open_trace(demo.TRACE).arrivals(), duration_s=demo.STRETCH_S, speed=demo.SPEED)
+    arrivals = window(
+        open_trace(demo.TRACE).arrivals(), start_s=demo.START_S, duration_s=demo.STRETCH_S, speed=demo.SPEED
+    )
     times = [arrival.arrival_s for arrival in arrivals]
     length_s = demo.STRETCH_S / demo.SPEED
     assert length_s - times[-1] > 3

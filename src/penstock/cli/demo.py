@@ -37,8 +37,8 @@ from penstock.telemetry.summary import Summary, result_to_json
 
 SPEC_FILE = Path(__file__).with_name("demo.yaml")  # ships with the package; examples/demo.yaml is a link to it
 TRACE = "azure-code-excerpt"
-STRETCH_S = 143.0  # of the excerpt: it climbs, pauses, bursts twice, and falls silent
-SPEED = 1.4
+START_S, STRETCH_S = 295.0, 168.0  # of the excerpt: steady, silent, three bursts of up to five times as much, silent
+SPEED = 1.6
 SEED = 0
 ANSWER_TIMEOUT_S = 20.0  # with what follows, three minutes are never passed
 READY_WITHIN_S = 30.0
@@ -132,7 +132,8 @@ async def _load(deployment: Deployment, out: Path, ended: asyncio.Event) -> dict
     arguments = own_program(
         "load",
         deployment.gateway_url,
-        *("--trace", TRACE, "--duration-s", f"{STRETCH_S:g}", "--speed", f"{SPEED:g}", "--seed", f"{SEED}"),
+        *("--trace", TRACE, "--start-s", f"{START_S:g}", "--duration-s", f"{STRETCH_S:g}"),
+        *("--speed", f"{SPEED:g}", "--seed", f"{SEED}"),
         *("--ttft-s", f"{slo.ttft_s:g}", "--itl-s", f"{slo.itl_s:g}", "--percentile", f"{slo.percentile:g}"),
         *("--window-s", f"{slo.window_s:g}", "--timeout-s", f"{ANSWER_TIMEOUT_S:g}"),
         *("--out", str(out), "--json"),
