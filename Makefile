@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # Two cores are enough; more workers than cores make real-time tests crowd each other.
 JOBS ?= 2
 
-.PHONY: install demo test check test-real bench lock clean
+.PHONY: install demo test check test-real bench docs case-study lock clean
 
 install: $(VENV)/.runtime
 
@@ -26,7 +26,7 @@ demo: install
 	@$(BIN)/penstock demo --out out/demo
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) -m "not browser and not slow"
+	$(BIN)/pytest -n $(JOBS) -m "not browser and not slow and not oracle"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -35,10 +35,16 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache
 
 test-real: $(VENV)/.dev
-	$(BIN)/pytest -m "browser or slow"
+	$(BIN)/pytest -m "browser or slow or oracle"
 
 bench: $(VENV)/.dev
 	@for bench in benchmarks/bench_*.py; do echo "== $$bench" >&2; $(BIN)/python $$bench || exit 1; done
+
+docs: $(VENV)/.dev
+	@$(BIN)/python docs/generate.py
+
+case-study: $(VENV)/.dev
+	@$(BIN)/python docs/case_study.py
 
 lock: $(VENV)/.dev
 	$(PIP) uv

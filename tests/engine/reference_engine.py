@@ -33,7 +33,10 @@ class Seq:
 class ReferenceEngine:
     """One block per page only (page_blocks = 1)."""
 
-    def __init__(self, *, seats: int, budget: int, block_tokens: int, blocks: int, role: str) -> None:
+    def __init__(
+        self, *, seats: int, budget: int, block_tokens: int, blocks: int, role: str, prefill_first: bool = False
+    ) -> None:
+        self.prefill_first = prefill_first
         self.seats, self.budget, self.block_tokens, self.blocks, self.role = seats, budget, block_tokens, blocks, role
         self.running: list[Seq] = []
         self.waiting: list[Seq] = []
@@ -94,16 +97,37 @@ class ReferenceEngine:
                 self.cached[page] = block
                 self.events.append(("stored", page, seq.hashes[index - 1] if index else None))
 
+    def hits_if_it_fits(self, seq: Seq) -> list[Block] | None:
+        """Cached blocks of a waiting sequence; None, if the blocks that it lacks cannot be had."""
+        most = (seq.tokens if seq.kv_arrives else seq.tokens - 1) // self.block_tokens
+        hits: list[Block] = []
+        for page in seq.hashes[:most]:
+            if page not in self.cached:
+                break
+            hits.append(self.cached[page])
+        need = -(-seq.tokens // self.block_tokens) - len(hits)
+        return hits if need <= self.blank + sum(block not in hits for block in self.idle) else None
+
+    def only_prompts(self) -> bool:
+        """Whether decoding waits for a prompt that can be computed."""
+        if not self.prefill_first:
+            return False
+        if any(seq.prefilling for seq in self.running):
+            return True
+        room = len(self.running) < self.seats and bool(self.waiting)
+        return room and self.hits_if_it_fits(self.waiting[0]) is not None
+
     def step(self) -> dict | None:
         """One step; None if nothing can run."""
         self.events = []
+        alone = self.only_prompts()
         preempted: list[Seq] = []
 
         def wants(seq: Seq) -> int:
             return int(seq.computed >= len(seq.table) * self.block_tokens)
 
         def decodes(seq: Seq) -> bool:
-            return not seq.prefilling
+            return not seq.prefilling and not alone
 
         while sum(wants(seq) for seq in self.running if decodes(seq)) > self.blank + len(self.idle):
             victim = self.running.pop()
@@ -120,6 +144,8 @@ class ReferenceEngine:
         missing = sum(wants(seq) for seq in self.running if decodes(seq))
         fresh = [self.new_block() for _ in range(missing)]
         for seq in self.running:
+            if alone and not seq.prefilling:
+                continue
             if decodes(seq):
                 if wants(seq):
                     seq.table.append(fresh.pop())
@@ -133,15 +159,10 @@ class ReferenceEngine:
                 self.name_full(seq, seq.computed + chunk)
         while self.waiting and not preempted and budget > 0 and len(self.running) < self.seats:
             seq = self.waiting[0]
-            most = (seq.tokens if seq.kv_arrives else seq.tokens - 1) // self.block_tokens
-            hits: list[Block] = []
-            for page in seq.hashes[:most]:
-                if page not in self.cached:
-                    break
-                hits.append(self.cached[page])
-            need = -(-seq.tokens // self.block_tokens) - len(hits)
-            if need > self.blank + sum(block not in hits for block in self.idle):
+            hits = self.hits_if_it_fits(seq)
+            if hits is None:
                 break
+            need = -(-seq.tokens // self.block_tokens) - len(hits)
             self.waiting.pop(0)
             self.running.append(seq)
             for block in hits:

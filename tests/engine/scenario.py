@@ -42,6 +42,7 @@ def make(seed: int, *, role: Role | None = None, page_blocks: int | None = None)
         kv_blocks=random.choice([6, 10, 16, 30, 60]),
         role=role,
         page_blocks=page_blocks,
+        prefill_first=role is Role.WORKER and Random(seed).random() < 0.5,
     )
     # Small round numbers: arrivals often fall exactly on a boundary.
     step_time = StepTime(

@@ -36,6 +36,7 @@ def test_every_step_is_what_the_rules_say(batch: int) -> None:
             block_tokens=config.block_tokens,
             blocks=config.kv_blocks,
             role=config.role.value,
+            prefill_first=config.prefill_first,
         )
         random = Random(seed)
         todo = [request for _at, request in scenario.arrivals]

@@ -18,8 +18,9 @@ class EngineMachine(RuleBasedStateMachine):
         blocks=st.integers(2, 12),
         page_blocks=st.integers(1, 2),
         seats=st.integers(1, 4),
+        prefill_first=st.booleans(),
     )
-    def begin(self, role: Role, blocks: int, page_blocks: int, seats: int) -> None:
+    def begin(self, role: Role, blocks: int, page_blocks: int, seats: int, prefill_first: bool) -> None:
         self.engine = Engine(
             EngineConfig(
                 max_num_seqs=seats,
@@ -28,6 +29,7 @@ class EngineMachine(RuleBasedStateMachine):
                 kv_blocks=blocks,
                 role=role,
                 page_blocks=page_blocks,
+                prefill_first=prefill_first and role is Role.WORKER,
             )
         )
         self.steps = 0  # that the planned batch allows

@@ -21,6 +21,7 @@ def engine(
     blocks: int = 100,
     role: Role = Role.WORKER,
     page_blocks: int = 1,
+    prefill_first: bool = False,
 ) -> Engine:
     return Engine(
         EngineConfig(
@@ -30,6 +31,7 @@ def engine(
             kv_blocks=blocks,
             role=role,
             page_blocks=page_blocks,
+            prefill_first=prefill_first,
         )
     )
 
@@ -414,3 +416,36 @@ def test_a_config_comes_from_the_deployment_spec() -> None:
     config = EngineConfig.from_spec(EngineSpec(max_num_seqs=3, kv_blocks=7, block_tokens=32), Role.DECODE)
     assert (config.max_num_seqs, config.kv_blocks, config.block_tokens, config.role) == (3, 7, 32, Role.DECODE)
     assert config.max_num_batched_tokens == EngineSpec().max_num_batched_tokens
+
+
+def test_prefill_first_computes_prompts_alone_and_lets_decoding_wait() -> None:
+    """SGLang's policy: the long prompt's two chunks go before the other's second token."""
+    one = engine(prefill_first=True)
+    one.add(EngineRequest(1, 4, 3))
+    step(one)
+    one.add(EngineRequest(2, 20, 1))
+    seen = [step(one) for _ in range(4)]
+    assert [prefill_and_decode(batch) for batch, _progress in seen] == [(16, 0), (4, 0), (0, 1), (0, 1)]
+    assert [progress.finished for _batch, progress in seen] == [(), (2,), (), (1,)]
+
+
+def test_prefill_first_decodes_while_the_queue_lacks_blocks() -> None:
+    """A prompt that cannot be admitted holds nobody up."""
+    one = engine(prefill_first=True, blocks=4)
+    one.add(EngineRequest(1, 8, 6))
+    step(one)
+    one.add(EngineRequest(2, 12, 1))
+    assert prefill_and_decode(step(one)[0]) == (0, 1)
+
+
+def test_an_engine_of_one_phase_has_no_prefill_first() -> None:
+    """There is nothing to put first."""
+    with pytest.raises(InputError, match="prefill_first"):
+        engine(role=Role.DECODE, prefill_first=True)
+
+
+def test_sglang_in_the_spec_means_prefill_first() -> None:
+    """As that engine does by default."""
+    assert EngineConfig.from_spec(EngineSpec(type="sglang"), Role.WORKER).prefill_first
+    assert not EngineConfig.from_spec(EngineSpec(type="sglang"), Role.DECODE).prefill_first
+    assert not EngineConfig.from_spec(EngineSpec(type="vllm"), Role.WORKER).prefill_first

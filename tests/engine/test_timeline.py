@@ -138,3 +138,16 @@ def test_catching_up_makes_counters_exact_and_changes_nothing_else() -> None:
     scraped.catch_up(400)
     assert scraped.engine.context_tokens == 10 + 3
     assert scraped.next_event() == plain.next_event()
+
+
+def test_a_gap_over_steps_of_prompts_only_reaches_back_to_the_last_token() -> None:
+    """`prefill_first`: request 1 has its first token at 110, waits for 2's prompt of 30, and goes on after it."""
+    config = EngineConfig(max_num_seqs=8, max_num_batched_tokens=64, block_tokens=4, kv_blocks=100, prefill_first=True)
+    line = Timeline(Engine(config), STEP)
+    line.add(0, EngineRequest(1, 10, 3))
+    line.advance(110)
+    line.add(110, EngineRequest(2, 30, 3))
+    prompts, decode = line.advance(100_000)
+    assert (prompts.at, prompts.gaps) == (110 + 130, ())
+    first = 100 + 2 * 10 + 11 + 31
+    assert decode.gaps == (Gaps(130 + first, 0, 1, 1), Gaps(first, 0, 1, 1), Gaps(first + 2, 2, 1, 2))

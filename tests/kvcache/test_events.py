@@ -100,6 +100,14 @@ def test_a_hash_of_32_bytes_is_folded_to_its_low_64_bits() -> None:
     assert (first.block_hashes, first.parent_block_hash, second.block_hashes) == ((folded,), folded, (folded,))
 
 
+def test_hashes_of_other_engines_and_algorithms_are_folded_too() -> None:
+    """SGLang writes signed integers; vLLM with xxhash writes digests of 16 bytes."""
+    digest = bytes(range(200, 216))
+    removed = ["BlockRemoved", [-1, -(2**63), 2**63, digest]]
+    (event,) = decode(pack([0.0, [removed], None])).events
+    assert event == BlockRemoved(block_hashes=(2**64 - 1, 2**63, 2**63, int.from_bytes(digest[-8:], "big")))
+
+
 def test_encoding_writes_what_vllm_writes() -> None:
     """A tagged map in a positional batch; before 0.24, positions all the way."""
     batch = EventBatch(ts=1.0, events=(BlockRemoved(block_hashes=(5,), medium="GPU"), AllBlocksCleared()), dp_rank=0)
@@ -121,7 +129,7 @@ def test_encoding_writes_what_vllm_writes() -> None:
 @pytest.mark.parametrize("document", [
     5, None, "text", [], [1.0], {}, {"ts": 1.0}, ["now", []], [1.0, {}], [1.0, [5]], [1.0, [[]]], [1.0, [{}]],
     [1.0, [[5]]], [1.0, [{"type": 5}]], [1.0, [{"type": "BlockStored"}]], [1.0, [["BlockStored", [7]]]],
-    [1.0, [["BlockRemoved", [-1]]]], [1.0, [["BlockRemoved", [b"short"]]]], [1.0, [["BlockRemoved", ["7"]]]],
+    [1.0, [["BlockRemoved", [b"long" * 17]]]], [1.0, [["BlockRemoved", [b"short"]]]], [1.0, [["BlockRemoved", ["7"]]]],
     [1.0, [["BlockRemoved", [1.5]]]], [1.0, [["BlockStored", [7], None, ["a"], 1]]],
     [1.0, [["BlockStored", [7], None, [1], 0]]], [1.0, [["BlockStored", [7], 1.5, [1], 1]]], [1.0, [], "rank"],
 ])  # fmt: skip

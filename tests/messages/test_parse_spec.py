@@ -57,6 +57,13 @@ def test_a_spec_cannot_be_changed() -> None:
         (", max: 4", "", "autoscaling.max: missing; a pool that scales needs an upper bound, set max"),
         ("min: 1", "min: 9", "spec.components[1].autoscaling: min 9 > max 4; set min <= max"),
         ("ttftSeconds: 0.5", "ttftSeconds: -1", "spec.slo.ttftSeconds: -1 will not do; input should be greater than"),
+        (
+            "name: demo",
+            "name: 2026-02-30",
+            "a value in it cannot be read (day is out of range for month); quote it, if",
+        ),
+        ("max: 4", "max: " + "9" * 5000, "a value in it cannot be read (exceeds the limit (4300 digits)"),
+        ("min: 1", "hpa: 1", "spec.components[1].autoscaling.hpa: unknown field; remove it"),
         ("itlSeconds: 0.05", "itlSeconds: .nan", "spec.slo.itlSeconds: nan will not do; input should be a finite"),
         ("role: worker", "role: prefill", "spec.components: role prefill without decode; add a decode component"),
         ("role: worker", "role: decode", "spec.components: role decode without prefill; add a prefill component"),

@@ -21,6 +21,8 @@ class EngineConfig:
             `decode` is handed the prompt's KV.
         page_blocks: blocks that one hash of a request names: 1 in an engine; more for traces with coarser hashes,
             where one entry per block would be slow.
+        prefill_first: while a prompt can be computed, steps compute prompts only and decoding waits, as SGLang does by
+            default; else prompts and decoding share a step, as in vLLM. Only for the role `worker`.
     Raises: InputError, for limits with which an engine could not run.
     """
 
@@ -30,6 +32,7 @@ class EngineConfig:
     kv_blocks: int
     role: Role = Role.WORKER
     page_blocks: int = 1
+    prefill_first: bool = False
 
     def __post_init__(self) -> None:
         for name in ("max_num_seqs", "block_tokens", "kv_blocks", "page_blocks"):
@@ -43,6 +46,8 @@ class EngineConfig:
                 f"{self.max_num_batched_tokens} is less than max_num_seqs, {self.max_num_seqs}",
                 "every running sequence takes a token in each step, so raise it or lower max_num_seqs",
             )
+        if self.prefill_first and self.role is not Role.WORKER:
+            raise InputError("engine.prefill_first", f"a {self.role} engine does one phase only", "leave it out")
         if self.role is Role.FRONTEND:
             raise InputError("engine.role", "a frontend runs no engine", "use worker, prefill or decode")
 
@@ -55,6 +60,7 @@ class EngineConfig:
             block_tokens=spec.block_tokens,
             kv_blocks=spec.kv_blocks,
             role=role,
+            prefill_first=spec.type == "sglang" and role is Role.WORKER,
         )
 
     @property

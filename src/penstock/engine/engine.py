@@ -20,6 +20,9 @@ The rules of a step:
 Pages that a chunk computes count as cached as soon as it is planned, so that equal prompts in one step share them;
 pages that decoding fills, when their step is done.
 
+With `prefill_first` (SGLang's default policy) rules 2 and 3 come first, in steps of their own: while they find a prompt
+to compute, nothing decodes.
+
 A decode engine is handed the prompt's KV. As vLLM does, it computes the prompt's last token itself, as one decode
 step, and so samples the first token again. Sources: vLLM's V1 scheduler; `scheduler_reserve_full_isl` in
 https://github.com/vllm-project/vllm/pull/37307.
@@ -58,6 +61,7 @@ class Engine:
         "_max_num_seqs",
         "_partial",
         "_pool",
+        "_prompts_only",
         "_scheduled",
         "_sequences",
         "_waiting",
@@ -85,6 +89,7 @@ class Engine:
         self._scheduled: list[Sequence] = []  # those of the planned batch that do not decode yet
         self._cancelled: list[Sequence] = []  # in the planned batch; they leave when it is done
         self._batch: Batch | None = None
+        self._prompts_only = False  # the planned batch leaves the decoding sequences where they are
         self._admissions = 0
         self.draining = False
         self.running = 0
@@ -193,7 +198,7 @@ class Engine:
 
     def producing(self) -> list[int]:
         """Requests that sample a token in each step of the planned batch, oldest first. Call it before `commit`."""
-        ids = [sequence.id for sequence in self._decoding.members.values()]
+        ids = [] if self._prompts_only else [sequence.id for sequence in self._decoding.members.values()]
         ids.extend(sequence.id for sequence in self._scheduled if sequence.computed == sequence.target)
         return ids
 
@@ -211,6 +216,8 @@ class Engine:
             return self._batch
         if not self.running and not self.waiting:
             return None
+        if self.config.prefill_first and self._plan_prompts(admit=admit):
+            return self._batch
         decoding = self._decoding
         pool = self._pool
         preempted: tuple[int, ...] = ()
@@ -246,10 +253,13 @@ class Engine:
         step = decoding.step
         if steps > 1:  # the first one's blocks were taken when it was planned
             self._pool.take(decoding.total_demand(step + 2, step + steps + 1))
-        decoding.step = step + steps
         progress = Progress(steps, preempted=batch.preempted)
-        if decoding.count:
-            progress.finished = self._finish_due()
+        if self._prompts_only:
+            self._prompts_only = False
+        else:
+            decoding.step = step + steps
+            if decoding.count:
+                progress.finished = self._finish_due()
         if self._scheduled:
             self._start_sampling(progress)
         if self._cancelled:
@@ -263,6 +273,20 @@ class Engine:
     def check(self) -> None:
         """Raise ValueError, if counters and sequences contradict each other. O(everything); between batches only."""
         check_engine(self)
+
+    def _plan_prompts(self, *, admit: bool) -> bool:
+        """Plan a step of prompts only, if any can be computed."""
+        batch = Batch(0, 0, 0, 0, 1)
+        budget = self._budget
+        if self._partial is not None:
+            budget -= self._compute(self._partial, budget, batch)
+        if admit and self._waiting:
+            self._admit(budget, batch)
+        if not self._scheduled:
+            return False
+        self._batch = batch
+        self._prompts_only = True
+        return True
 
     def _repeatable(self) -> int:
         """Steps until something other than growth happens: an end, a page filled, or a pool without blank blocks."""

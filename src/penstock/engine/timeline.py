@@ -12,6 +12,7 @@ seats are taken, it changes nothing and cuts nothing. Ticks are integers, so the
 the one at which single steps would have let it in (see `hardware.steptime`).
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from math import isqrt
 from typing import NamedTuple
@@ -68,6 +69,7 @@ class Timeline:
         "_growth",
         "_last_token_at",
         "_leaving",
+        "_stalled",
         "_step_time",
         "_steps",
         "engine",
@@ -88,6 +90,7 @@ class Timeline:
         self._decoding = 0
         self._last_token_at: dict[int, int] = {}  # of preempted requests
         self._leaving: list[int] = []  # given up, but in the step under way
+        self._stalled: list[int] = []  # after steps of prompts only: when each decoding sequence had its last token
 
     def add(self, at: int, request: EngineRequest) -> None:
         """A request arrives. Raises as `Engine.add`; ValueError, if the timeline was not advanced to `at`."""
@@ -182,10 +185,34 @@ class Timeline:
         if steps > 1:
             self._end += growth * (steps * (steps - 1) // 2)
         self._decoding = self.engine.decoding
+        if self._stalled or (self._decoding and not batch.sequences):
+            self._note_stall(batch)
         for request_id in batch.preempted:
             # Until now it had a token in every step. One that was preempted before it got any since keeps its instant.
-            self._last_token_at.setdefault(request_id, self._boundary)
+            self._last_token_at.setdefault(request_id, self._stalled.pop() if self._stalled else self._boundary)
         return True
+
+    def _note_stall(self, batch: Batch) -> None:
+        """Keep who decodes, and when each had its last token, over steps that compute prompts only."""
+        stalled = self._stalled
+        new = self._decoding + len(batch.preempted) - len(stalled)
+        if new > 0:
+            stalled.extend([self._boundary] * new)
+        else:  # some were given up meanwhile
+            del stalled[:-new]
+        if not batch.sequences:
+            self._decoding = 0
+
+    def _gaps(self) -> tuple[Gaps, ...]:
+        """Gaps of the burst that ends; the first ones after a stall reach back to each sequence's last token."""
+        if not self._stalled:
+            return (Gaps(self._first, self._growth, self._steps, self._decoding),)
+        after = self._boundary + self._first
+        gaps = [Gaps(after - since, 0, 1, count) for since, count in Counter(self._stalled).items()]
+        self._stalled.clear()
+        if self._steps > 1:
+            gaps.append(Gaps(self._first + self._growth, self._growth, self._steps - 1, self._decoding))
+        return tuple(gaps)
 
     def _finish(self) -> Moment:
         """Commit the steps under way, at the instant of their end."""
@@ -195,11 +222,9 @@ class Timeline:
                 self._last_token_at.pop(request_id, None)
             self._leaving.clear()
         progress = self.engine.commit(self._steps)
+        gaps = self._gaps() if self._decoding else ()
         self._batch = None
         self._boundary = at = self._end
-        gaps: tuple[Gaps, ...] = ()
-        if self._decoding:
-            gaps = (Gaps(self._first, self._growth, self._steps, self._decoding),)
         if self._last_token_at:
             for started in progress.first_tokens:  # it had no token yet when it was preempted
                 self._last_token_at.pop(started, None)

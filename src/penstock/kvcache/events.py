@@ -5,8 +5,8 @@ Pure: bytes in, events out. Knows neither sockets nor sequence numbers, nor what
 On the wire a batch is msgpack `[ts, [event, ...], dp_rank]`. An event is a tagged map (`{"type": "BlockStored", ...}`,
 vLLM 0.24 and later) or a positional array (`["BlockStored", ...]`, up to 0.23, and SGLang). Batch and events are read
 in either shape, mixed as they come; fields and kinds of event that we do not know are skipped, so that a newer
-engine does not blind us. A hash is an unsigned 64-bit integer or 32 bytes; bytes are folded to their low 64 bits,
-big-endian, as vLLM itself folds them.
+engine does not blind us. A hash is a 64-bit integer (vLLM's without sign, SGLang's with one) or the bytes of a digest
+(32 of sha256, 16 of xxh3-128); both are folded to their low 64 bits, big-endian, as vLLM itself folds them.
 
 Whatever else arrives raises `MalformedEvents`, never anything else: the sender may be any process.
 
@@ -24,8 +24,8 @@ from penstock.errors import PenstockError
 # A batch holds what one step stored: 16 MiB are 3 million token ids, a hundred times the largest token budget.
 MAX_PAYLOAD_BYTES = 16 * 2**20
 MAX_EVENTS = 65_536  # in a batch; one step stores at most one run of blocks per sequence
-_LOW_64 = 2**64 - 1
-_HASH_BYTES = 32  # sha256
+_LOW_64 = 2**64 - 1  # msgpack has no larger integers, nor any below -2**63
+_HASH_BYTES = (8, 64)  # from a 64-bit hash to sha512
 
 
 class MalformedEvents(PenstockError):
@@ -188,11 +188,9 @@ def _event(document: object) -> Event | None:
 
 def _folded(block_hash: int | bytes) -> int:
     if isinstance(block_hash, int):
-        if not 0 <= block_hash <= _LOW_64:
-            raise MalformedEvents(f"reading KV events: a block hash is an unsigned 64-bit integer, not {block_hash}")
-        return block_hash
-    if len(block_hash) != _HASH_BYTES:
-        raise MalformedEvents(f"reading KV events: a block hash is {_HASH_BYTES} bytes, not {len(block_hash)}")
+        return block_hash & _LOW_64
+    if not _HASH_BYTES[0] <= len(block_hash) <= _HASH_BYTES[1]:
+        raise MalformedEvents(f"reading KV events: a block hash of {len(block_hash)} bytes")
     return int.from_bytes(block_hash, "big") & _LOW_64
 
 

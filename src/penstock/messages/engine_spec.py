@@ -10,9 +10,10 @@ from penstock.messages.fields import SpecModel
 class StepTimeSpec(SpecModel):
     """Seconds that one engine step takes, linear in its work.
 
-    step = base + prefill_token * T + prefill_attention * A + sequence * B + context_token * C
-    T: prompt tokens computed in the step; A: (query, key) pairs of those tokens; B: decoding sequences;
-    C: their summed context. Defaults: about Qwen3-0.6B on one H100 NVL.
+        step = base + prefillToken * T + prefillAttention * A + sequence * B + contextToken * C
+
+    T: prompt tokens computed in the step; A: (query, key) pairs of those tokens; B: decoding sequences; C: their
+    summed context. Defaults: about Qwen3-0.6B on one H100 NVL.
     """
 
     base_s: float = Field(default=2.0e-3, gt=0, le=10)
@@ -49,7 +50,7 @@ class EngineSpec(SpecModel):
     """The engine that each replica runs. `simulated` needs no GPU: Penstock's engine core in real time."""
 
     type: Literal["simulated", "vllm", "sglang"] = "simulated"
-    """`simulated` on one machine; `vllm` and `sglang` in a cluster."""
+    """`penstock up` starts `simulated` only. Real engines of your own can stand behind `penstock gateway`."""
     max_num_seqs: int = Field(default=256, ge=1, le=65_536)
     """Sequences that run at once."""
     max_num_batched_tokens: int = Field(default=8192, ge=16, le=1_048_576)
@@ -61,8 +62,11 @@ class EngineSpec(SpecModel):
     kv_blocks: int = Field(default=16_384, ge=2, le=100_000_000)
     """KV blocks of one replica. An input, not derived: it decides when requests queue."""
     step_time: StepTimeSpec = StepTimeSpec()
+    """How long a step takes."""
     kv_transfer: KvTransferSpec = KvTransferSpec()
+    """How long KV takes from prefill to decode, where they are apart."""
     startup: StartupSpec = StartupSpec()
+    """How long a new worker takes until it serves."""
     drain_timeout_s: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds that a worker may take to finish its requests when it is to go."""
 

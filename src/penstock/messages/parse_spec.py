@@ -2,7 +2,8 @@
 
 import re
 from difflib import get_close_matches
-from typing import Any, get_args
+from itertools import pairwise
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -11,6 +12,8 @@ from pydantic_core import ErrorDetails
 from penstock.errors import InputError
 from penstock.messages.scaling_spec import Scaling
 from penstock.messages.spec import InferenceDeployment
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _OWNERS = ("planner", "hpa", "keda", "none", "external")
 
@@ -22,6 +25,11 @@ def parse_spec(text: str, *, source: str) -> InferenceDeployment:
         source: the file's name, as errors should show it.
     Raises: InputError, for the first thing that is wrong.
     """
+    return parse_document(text, InferenceDeployment, source=source, what="deployment")
+
+
+def parse_document(text: str, model: type[Model], *, source: str, what: str) -> Model:
+    """Parse one YAML document of any of our kinds, as `parse_spec` does. `what`: how errors call it."""
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -31,17 +39,20 @@ def parse_spec(text: str, *, source: str) -> InferenceDeployment:
         raise InputError(
             f"{source}{line}", f"not valid YAML ({problem})", "check indentation, quotes and colons"
         ) from error
+    except ValueError as error:  # a date without such a day, a number of thousands of digits
+        why = _lower_first(str(error).partition(";")[0])
+        raise InputError(source, f"a value in it cannot be read ({why})", "quote it, if it is meant as text") from error
     except RecursionError as error:
-        raise InputError(source, "nested too deeply", "a deployment has about six levels") from error
+        raise InputError(source, "nested too deeply", f"a {what} has about six levels") from error
     if not isinstance(document, dict):
-        raise InputError(source, "no deployment in it", "start with apiVersion: penstock.dev/v1alpha1")
+        raise InputError(source, f"no {what} in it", "start with apiVersion: penstock.dev/v1alpha1")
     try:
-        return InferenceDeployment.model_validate(document, by_alias=True, by_name=False)
+        return model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
         faults = error.errors(include_url=False)
         # A misspelt field is reported twice, as unknown and as missing: the first says what to do.
         first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
-        raise _as_input_error(first, source) from error
+        raise _as_input_error(first, source, model) from error
 
 
 def json_schema() -> dict[str, Any]:
@@ -51,15 +62,17 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def _as_input_error(error: ErrorDetails, source: str) -> InputError:
+def _as_input_error(error: ErrorDetails, source: str, model: type[BaseModel]) -> InputError:
     # Pydantic names the chosen kind of autoscaling in the path; the file does not.
-    location = tuple(part for part in error["loc"] if part not in _OWNERS)
+    location = tuple(
+        part for before, part in pairwise(("", *error["loc"])) if not (before == "autoscaling" and part in _OWNERS)
+    )
     path = _dotted(location)
     kind, given = error["type"], error.get("input")
     if kind == "missing":
         what, fix = "missing", _fix_for_missing(str(location[-1]))
     elif kind == "extra_forbidden":
-        what, fix = "unknown field", _fix_for_unknown(str(location[-1]))
+        what, fix = "unknown field", _fix_for_unknown(str(location[-1]), model)
     elif kind == "value_error":
         message = str(error["ctx"]["error"])
         head, _, tail = message.partition("; ")
@@ -90,15 +103,15 @@ def _fix_for_missing(name: str) -> str:
     return f"set {name}"
 
 
-def _fix_for_unknown(name: str) -> str:
-    close = get_close_matches(name, _field_names(), n=1)
+def _fix_for_unknown(name: str, model: type[BaseModel]) -> str:
+    close = get_close_matches(name, _field_names(model), n=1)
     return f"did you mean {close[0]}?" if close else "remove it"
 
 
-def _field_names() -> list[str]:
-    """Every field name that a file may use anywhere."""
+def _field_names(root: type[BaseModel]) -> list[str]:
+    """Every field name that a file of this kind may use anywhere."""
     names: set[str] = set()
-    todo: list[type[BaseModel]] = [InferenceDeployment, *get_args(get_args(Scaling)[0])]
+    todo: list[type[BaseModel]] = [root, *(get_args(get_args(Scaling)[0]) if root is InferenceDeployment else ())]
     seen: set[type[BaseModel]] = set()
     while todo:
         model = todo.pop()

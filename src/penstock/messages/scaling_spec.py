@@ -33,6 +33,7 @@ class PlannerScaling(_Scaled):
     """Penstock's planner: forecast over the lead time, rehearse one replica, provision for a stated quantile."""
 
     by: Literal["planner"]
+    """The owner: Penstock's planner."""
     interval_s: float = Field(default=5.0, gt=0, le=3600)
     """Seconds between decisions."""
     quantile: float = Field(default=0.95, gt=0.5, lt=1.0)
@@ -75,9 +76,9 @@ class Behavior(SpecModel):
     """An HPA's behaviour; a missing direction takes Kubernetes' defaults."""
 
     scale_up: ScalingRules | None = None
-    """Up."""
+    """Rules for more replicas."""
     scale_down: ScalingRules | None = None
-    """Down."""
+    """Rules for fewer."""
 
 
 class MetricTarget(SpecModel):
@@ -95,6 +96,7 @@ class HpaScaling(_Scaled):
     """A Kubernetes HorizontalPodAutoscaler v2."""
 
     by: Literal["hpa"]
+    """The owner: an HPA."""
     cpu_percent: int | None = Field(default=None, ge=1, le=1000)
     """Mean CPU of the replicas, in percent of what they request."""
     requests_per_second: float | None = Field(default=None, gt=0)
@@ -133,7 +135,7 @@ class KedaTrigger(SpecModel):
 
 
 class KedaFallback(SpecModel):
-    """Replicas to hold once a trigger failed `failure_threshold` times in a row."""
+    """Replicas to hold once a trigger failed `failureThreshold` times in a row."""
 
     failure_threshold: int = Field(ge=0)
     """Failed polls in a row before it applies."""
@@ -147,6 +149,7 @@ class KedaScaling(_Scaled):
     """A KEDA ScaledObject and the HPA that it makes. Defaults are KEDA's."""
 
     by: Literal["keda"]
+    """The owner: KEDA."""
     triggers: tuple[KedaTrigger, ...] = Field(min_length=1)
     """What is measured; the one that asks for most replicas wins."""
     polling_interval_s: float = Field(default=30.0, gt=0, le=3600)

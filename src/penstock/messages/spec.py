@@ -10,7 +10,6 @@ from penstock.messages.fields import SpecModel
 from penstock.messages.scaling_spec import NoScaling, Scaling
 from penstock.messages.worker import Role
 
-API_VERSION = "penstock.dev/v1alpha1"
 _NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"  # a DNS label: it names Kubernetes objects
 
 
@@ -40,7 +39,7 @@ class RoutingSpec(SpecModel):
     """How the frontend places requests, and how many it holds while there is no worker."""
 
     policy: Literal["kv", "least-loaded", "round-robin"] = "kv"
-    """`kv` prices each worker in seconds, with prefix reuse."""
+    """`kv` prices each worker in seconds, with prefix reuse; the others look at load only, or at nothing."""
     max_held_requests: int = Field(default=1000, ge=0, le=1_000_000)
     """Requests held while no worker is ready; more are refused with 503."""
     hold_timeout_s: float = Field(default=300.0, gt=0, le=86_400)
@@ -53,7 +52,7 @@ class ComponentSpec(SpecModel):
     name: str = Field(pattern=_NAME)
     """Names the pool, its processes and its metrics."""
     role: Role
-    """What its replicas do."""
+    """What its replicas do. `worker`: prefill and decode in one."""
     replicas: int | None = Field(default=None, ge=0, le=10_000)
     """Replicas to begin with. Default: the minimum."""
     engine: EngineSpec = EngineSpec()
@@ -94,7 +93,7 @@ class WarmCapacitySpec(SpecModel):
     """GPU nodes kept ready beyond what serves, in a cluster: `auto` lets the planner size them."""
 
     nodes: Literal["auto"] | Annotated[int, Field(ge=0, le=1000)] = "auto"
-    """How many; `auto` lets the planner decide."""
+    """How many nodes; `auto` lets the planner decide."""
 
 
 class DeploymentBody(SpecModel):
@@ -149,7 +148,7 @@ class DeploymentBody(SpecModel):
 
 
 class Metadata(SpecModel):
-    """Names the deployment, as Kubernetes does; other keys of Kubernetes' metadata are kept."""
+    """Names the deployment, as Kubernetes does. Of Kubernetes' metadata these keys are known, no others."""
 
     name: str = Field(pattern=_NAME)
     """Name of the deployment."""
@@ -169,6 +168,6 @@ class InferenceDeployment(SpecModel):
     kind: Literal["InferenceDeployment"]
     """Kind of object."""
     metadata: Metadata
-    """Its name."""
+    """Its name and labels."""
     spec: DeploymentBody
     """What is to run."""
