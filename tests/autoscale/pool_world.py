@@ -38,12 +38,14 @@ class PoolWorld:
         lead_s: float = 8.0,
         replicas: int = 1,
         drain_s: float = 3.0,
+        measured_over_s: int = 1,
     ) -> None:
         component = spec.components[0]
         self.name = component.name
         self.policy = policy_for(spec, component)
         self.state = self.policy.initial_state()
         self.demand, self.holds, self.lead_s, self.drain_s = demand, holds, lead_s, drain_s
+        self.measured_over_s = measured_over_s
         self.desired = self.ready = replicas
         self.starting: list[float] = []  # when each is ready
         self.draining: list[float] = []  # when each is gone
@@ -69,7 +71,8 @@ class PoolWorld:
         return decision
 
     def seen(self) -> PoolSeen:
-        rate = self.demand(self.now_s)
+        looked_back = [self.now_s - second for second in range(self.measured_over_s) if self.now_s >= second]
+        rate = sum(self.demand(at_s) for at_s in looked_back) / len(looked_back)
         values = {
             Signal.DEMAND: rate,
             Signal.QUEUE: self.queue if self.ready else 0.0,

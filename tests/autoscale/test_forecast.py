@@ -15,14 +15,22 @@ def seen(*rates: float, every_s: float = 5.0) -> tuple[Point, ...]:
     return history
 
 
-def look(history: tuple[Point, ...], horizon_s: float = 15.0) -> Forecast:
-    return forecast(history, history[-1].rate, now_s=history[-1].at_s, horizon_s=horizon_s, quantile=QUANTILE)
+def look(history: tuple[Point, ...], horizon_s: float = 15.0, latest_s: float = 5.0) -> Forecast:
+    now_s = history[-1].at_s
+    return forecast(history, history[-1].rate, latest_s=latest_s, now_s=now_s, horizon_s=horizon_s, quantile=QUANTILE)
 
 
 def test_constant_demand_forecasts_itself_and_its_noise() -> None:
     ahead = look(seen(*[10.0] * 100))
     assert (ahead.level, ahead.trend_per_s, ahead.spread) == (10, 0, 0)
     assert 10.5 < ahead.upper < 11
+
+
+def test_what_is_noise_over_two_seconds_is_a_burst_over_ten() -> None:
+    """Five a second give 16 requests in 2 s now and then, but never 80 in 10 s."""
+    history = seen(*[5.0] * 20, 8.0)
+    assert look(history, latest_s=2.0).level < 6
+    assert look(history, latest_s=10.0).level == 8
 
 
 def test_a_burst_counts_at_once() -> None:

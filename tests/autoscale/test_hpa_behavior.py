@@ -114,6 +114,16 @@ def test_select_policy_picks_among_the_limits_down(select: str, expected: int) -
     assert norm(rules(scale_down=down), 1, 10).replicas == expected
 
 
+@pytest.mark.parametrize("kind", ["Pods", "Percent"])
+def test_the_largest_policy_there_is_lets_nothing_scale_up(kind: str) -> None:
+    """Meant as "no limit", but the controller's sum of 32 bits wraps around below the count."""
+    behavior = rules(scale_up={"policies": [{"type": kind, "value": 2**31 - 1, "period_s": 15}]})
+    assert norm(behavior, 100, 120, bounds=(1, 200)).replicas == 100  # down is another direction
+    assert norm(behavior, 150, 120, bounds=(1, 200)).replicas == 120
+    large = rules(scale_up={"policies": [{"type": kind, "value": 10_000, "period_s": 15}]})
+    assert norm(large, 150, 120, bounds=(1, 200)).replicas == 150
+
+
 def test_up_takes_the_lowest_of_its_window() -> None:
     policy = rules(scale_up={"stabilization_window_s": 60})
     assert norm(policy, 9, 3, before=((30, 4),)).replicas == 4
@@ -135,10 +145,20 @@ def test_a_missing_direction_takes_the_defaults() -> None:
     assert len(behaviors.up.policies) == 2
 
 
-def test_memory_drops_what_can_never_count_again() -> None:
+def test_an_outdated_recommendation_is_overwritten() -> None:
     old = [Recommendation(NOW_S - 300, 4), Recommendation(NOW_S - 301, 5)]
     assert [r.replicas for r in remembered(None, old, 2, now_s=NOW_S)] == [4, 2]
-    assert [r.replicas for r in remembered(settled(Behavior()), old, 2, now_s=NOW_S)] == [2]
+    assert [r.replicas for r in remembered(settled(Behavior()), old, 2, now_s=NOW_S)] == [4, 2]
+    assert [r.replicas for r in remembered(None, old[:1], 2, now_s=NOW_S)] == [4, 2]
+
+
+def test_an_outdated_recommendation_counts_again_if_the_window_grows() -> None:
+    """As the controller does it: of two outdated ones only the last is overwritten; the other is still there."""
+    short, long = settled(rules(scale_down={"stabilization_window_s": 0})), settled(Behavior())
+    old = [Recommendation(NOW_S - 30, 9), Recommendation(NOW_S - 15, 8)]
+    kept = remembered(short, old, 1, now_s=NOW_S)
+    after = normalize(long, kept, (), (), 1, current=9, minimum=1, maximum=9, now_s=NOW_S + 15)
+    assert (after.replicas, after.limited_by) == (9, LimitedBy.STABILIZATION)
 
 
 def test_an_outdated_event_is_overwritten_though_the_other_direction_may_count_it() -> None:

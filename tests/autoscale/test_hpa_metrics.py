@@ -12,6 +12,7 @@ from penstock.autoscale.hpa_metrics import (
     adapter_milli,
     average_proposal,
     cpu_proposal,
+    quantity_float,
     quantity_milli,
     value_proposal,
 )
@@ -186,6 +187,14 @@ def test_the_two_tolerances_are_apart() -> None:
 
 def test_quantities_round_up_and_adapters_cut() -> None:
     assert (quantity_milli(0.3), quantity_milli(0.0001), adapter_milli(1.001)) == (300, 1, 1000)
+    assert (quantity_milli(1e-10), quantity_milli(0.0010000000001)) == (1, 2)
+
+
+def test_a_tolerance_is_the_float_that_the_controller_makes_of_its_quantity() -> None:
+    """700m becomes 0.7000000000000001, so at a tolerance of 0.7 a ratio of exactly 0.3 is held; 0.3 itself is exact."""
+    assert (quantity_float(0.7), quantity_float(0.3), quantity_float(1.0)) == (0.7000000000000001, 0.3, 1.0)
+    assert Tolerance(down=quantity_float(0.7)).holds(15 / 50)
+    assert not Tolerance(down=0.7).holds(15 / 50)
 
 
 def test_a_pools_replicas_become_pods() -> None:

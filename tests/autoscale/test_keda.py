@@ -175,6 +175,11 @@ def test_a_fallback_of_a_value_target_divides_by_ready_pods() -> None:
     assert fallback_milli(fallback(), value, current=2, ready=0) is None
 
 
+def test_a_fallbacks_value_is_rounded_as_gos_floats_are() -> None:
+    """1001 * 0.001 is a bit more than 1001 / 1000, so twice of it is 2002 thousandths, not 2001."""
+    assert fallback_milli(fallback(behavior="currentReplicas"), trigger(threshold=1.0011), current=2, ready=2) == 2002
+
+
 def test_fallback_sets_in_once_the_hpa_has_failed_more_often_than_the_threshold() -> None:
     """Counted at the HPA's reads, every 15 s, not at KEDA's polls."""
     strict = TTFT | {"ignore_null_values": False}

@@ -2,15 +2,17 @@
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pool_world import PoolWorld, deployment, steps
 
+from penstock.autoscale.demand import UNKNOWN_MIX
 from penstock.autoscale.policies import policy_for
 from penstock.errors import InputError
-from penstock.messages.decision import LimitedBy
+from penstock.messages.decision import Decision, LimitedBy
 from penstock.messages.observation import PoolSeen, Sample, Signal
 from penstock.messages.spec import DeploymentBody
 
@@ -172,6 +174,17 @@ def test_a_lost_hit_ratio_changes_no_plan() -> None:
     assert world.decide().figures["capacity_per_replica"] == pytest.approx(before)
 
 
+def test_the_first_length_measured_replaces_what_was_assumed() -> None:
+    """Prompts are measured when requests come, answers when they end: until then their length is made up."""
+    world = PoolWorld(deployment(), steps((0, 60)), replicas=2)
+    world.lost = [Signal.OSL, Signal.OSL_P95, Signal.ITL]
+    assert world.run(20).decisions[-1].figures["planned_osl_tokens"] == pytest.approx(UNKNOWN_MIX.osl, rel=0.06)
+    known = {**world.seen().signals, Signal.OSL: Sample(value=20), Signal.OSL_P95: Sample(value=40)}
+    pool = PoolSeen(component="worker", desired=2, starting=0, ready=2, draining=0, signals=known)
+    decision, _ = world.policy.decide(world.state, pool, now_s=25.0)
+    assert decision.figures["planned_osl_tokens"] == pytest.approx(20, rel=0.06)
+
+
 def test_a_missed_target_lets_none_go_however_the_model_likes_it() -> None:
     """The engine is half as fast as its model: what is measured wins, first by holding, then by correction."""
     world = PoolWorld(deployment(cool_in_s=20, max=6), steps((0, 66)), replicas=3, holds=20).run(900)
@@ -182,6 +195,23 @@ def test_a_missed_target_lets_none_go_however_the_model_likes_it() -> None:
     assert world.late_s - late_s < 60
     ways_in = [at_s for at_s, a, b in world.changes if b < a and at_s > 900]
     assert len(ways_in) <= 1  # it may try again after a quarter of an hour
+
+
+@pytest.mark.parametrize(
+    ("role", "demand", "growing", "learns"),
+    [("worker", 80, False, True), ("prefill", 160, False, False), ("prefill", 160, True, True)],
+)
+def test_prefill_learns_nothing_from_first_tokens_that_are_late_elsewhere(
+    role: str, demand: float, growing: bool, learns: bool
+) -> None:
+    """A full decode pool makes first tokens late, too: then prefill holds what it has. Its own is only its queue."""
+    world = PoolWorld(deployment(role=role, cool_in_s=20), steps((0, demand)), replicas=4)
+    for i in range(120):
+        queue = 100.0 + 2 * i if growing else 0.0
+        late = {**world.seen().signals, Signal.TTFT: Sample(value=2.0), Signal.QUEUE: Sample(value=queue)}
+        decision, world.state = world.policy.decide(world.state, replace(world.seen(), signals=late), now_s=5.0 * i)
+        assert decision.desired >= 4
+    assert (world.state.correction.factor < 0.9) is learns
 
 
 def test_a_full_kv_cache_asks_for_one_more() -> None:
@@ -206,12 +236,73 @@ def test_the_reason_is_a_sentence_from_which_the_sum_can_be_redone() -> None:
     assert decision.seen["requests_per_s"].value == 130
 
 
+def test_the_sum_can_be_redone_when_demand_is_lost() -> None:
+    world = PoolWorld(deployment(), steps((0, 60)), replicas=2).run(60)
+    world.lost = [Signal.DEMAND]
+    decision = world.decide()
+    assert decision.reason.startswith(
+        "Demand is unknown now and was 60 requests/s, up to 62.3 expected within 13 s (95 %)"
+    )
+    assert decision.figures["forecast"] == pytest.approx(62.3, abs=0.05)
+
+
+def test_at_zero_an_unknown_demand_is_not_called_none() -> None:
+    world = PoolWorld(deployment(min=0), steps((0, 0)), replicas=0)
+    assert world.decide().reason == "No request now and none waiting; staying at 0."
+    world.lost = list(Signal)
+    decision = world.decide()
+    assert decision.reason == "Demand is unknown and nobody is known to wait; staying at 0."
+    assert decision.limited_by is LimitedBy.MISSING_DATA
+
+
+def test_the_kv_cache_is_named_only_where_it_decides() -> None:
+    world = PoolWorld(deployment(), steps((0, 60)), replicas=2).run(60)
+    half_full = {**world.seen().signals, Signal.KV_USAGE: Sample(value=0.6)}
+    decision, _ = world.policy.decide(world.state, replace(world.seen(), signals=half_full), now_s=60.0)
+    assert decision.desired == 2
+    assert "so 2 are needed; staying at 2" in decision.reason
+
+
+def test_what_must_fit_beyond_the_forecast_before_one_goes_is_told() -> None:
+    """75 and its noise would just fit two replicas of 38.2; two errors of the mean more would not."""
+    world = PoolWorld(deployment(cool_in_s=10), steps((0, 73)), replicas=3).run(60)
+    assert world.desired == 3
+    assert (
+        "up to 75.6 expected within 13 s (95 %) and 3.12 more to be sure before one goes; "
+        in world.decisions[-1].reason
+    )
+    assert "so 3 are needed; 2 would do now, but the forecast would take them back; " in world.decisions[-1].reason
+    assert world.decisions[-1].limited_by is LimitedBy.FORECAST
+
+
 def test_prefill_answers_for_first_tokens_and_decode_for_the_rest() -> None:
     def reason(role: str) -> str:
         return PoolWorld(deployment(role=role), steps((0, 20))).decide().reason
 
     assert "within TTFT 0.392 s, so" in reason("prefill")  # 0.5 less transfer and two steps of 0.05
-    assert "within TTFT 0.1 s and ITL 50 ms, so" in reason("decode")
+    assert "within ITL 50 ms and 0.1 s of waiting to decode, so" in reason("decode")
+
+
+def test_answers_that_grew_longer_scale_decode_before_their_lengths_are_known() -> None:
+    """Means of lengths look back: only what decodes now tells in time. Steps of 50 ms have room for 996 sequences."""
+    world = PoolWorld(deployment(role="decode"), steps((0, 20)))
+
+    def decided(desired: int, itl_s: float) -> Decision:
+        crowd = {**world.seen().signals, Signal.ITL: Sample(value=itl_s), Signal.RUNNING: Sample(value=2500)}
+        pool = PoolSeen(component="decode", desired=desired, starting=0, ready=1, draining=0, signals=crowd)
+        return world.policy.decide(world.state, pool, now_s=0.0)[0]
+
+    late = decided(1, itl_s=0.2)
+    assert late.desired == 3
+    assert "but 2500 requests decode at once and one replica keeps 996 of them in time, so 3 are needed" in late.reason
+    assert decided(1, itl_s=0.04).figures["needed"] == 1, "a moment's crowd that is in time"
+    assert decided(4, itl_s=0.04).figures["needed"] == 3, "but it has to fit when replicas go"
+
+
+def test_a_demand_that_just_ended_is_told_as_what_it_was() -> None:
+    world = PoolWorld(deployment(), steps((0, 130), (40, 0)), replicas=4).run(46)
+    assert world.decisions[-1].reason.startswith("No request now, ")
+    assert "requests/s lately, up to" in world.decisions[-1].reason
 
 
 def test_a_slow_prefill_scales_prefill_and_a_slow_decode_decode() -> None:

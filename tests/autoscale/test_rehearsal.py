@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from statistics import fmean, quantiles
 
 import pytest
@@ -9,7 +10,15 @@ import pytest
 from penstock.autoscale.arrivals import Mix, arrivals, lognormal_sigma
 from penstock.autoscale.capacity import Capacity, capacity
 from penstock.autoscale.mixture import blend, settle
-from penstock.autoscale.rehearsal import Replica, Targets, holds, late_tokens
+from penstock.autoscale.rehearsal import (
+    FEWEST,
+    FEWEST_OF_CHUNKS,
+    Replica,
+    Targets,
+    holds,
+    late_tokens,
+    requests_for,
+)
 from penstock.engine.config import EngineConfig
 from penstock.engine.timeline import Gaps
 from penstock.hardware.steptime import StepTime
@@ -29,7 +38,7 @@ def replica(role: Role = Role.WORKER, *, pin_s: float = 0.0, **engine: object) -
     )
 
 
-def targets(ttft_s: float | None = 0.5, itl_s: float | None = 0.05, percentile: float = 95) -> Targets:
+def targets(ttft_s: float = 0.5, itl_s: float | None = 0.05, percentile: float = 95) -> Targets:
     return Targets(ttft_s=ttft_s, itl_s=itl_s, percentile=percentile)
 
 
@@ -112,6 +121,29 @@ def test_targets_that_nothing_can_hold_are_relaxed_and_it_says_so() -> None:
     assert held.rate > 0.5
 
 
+@pytest.mark.parametrize("ttft_s", [10.0, 60.0, 600.0])
+def test_a_lax_target_hides_no_overload(ttft_s: float) -> None:
+    """A run of some thousand requests ends before a queue is a minute long; the rate must be sustained all the same."""
+    sustained = capacity(replica(), CHAT, targets(3.0)).rate
+    assert sustained <= capacity(replica(), CHAT, targets(ttft_s)).rate < 1.1 * sustained
+
+
+@pytest.mark.parametrize("role", [Role.WORKER, Role.PREFILL, Role.DECODE])
+def test_the_search_ends_however_little_is_asked_of_a_quick_engine(role: Role) -> None:
+    quick = StepTimeSpec(base_s=1e-5, prefill_token_s=0, prefill_attention_s=0, sequence_s=0, context_token_s=0)
+    tiny = Mix(isl=10, isl_p95=10, osl=1, osl_p95=1)
+    itl_s = None if role is Role.PREFILL else 60.0
+    assert math.isfinite(capacity(replica(role, step_time=quick), tiny, targets(600.0, itl_s)).rate)
+
+
+def test_a_long_prompt_in_small_chunks_takes_fewer_requests_of_a_run() -> None:
+    """A run is bounded by what it computes: 20,000 tokens at 64 a step are 313 steps for each request."""
+    chunked = replica(max_num_seqs=32, max_num_batched_tokens=64)
+    long = Mix(isl=20_000, isl_p95=20_000, osl=10, osl_p95=10)
+    assert requests_for(chunked, long, targets(), 0.1) == FEWEST_OF_CHUNKS
+    assert requests_for(replica(), long, targets(), 0.1) == FEWEST
+
+
 def test_the_same_question_has_the_same_answer_whatever_was_asked_before() -> None:
     first = capacity(replica(), CHAT, targets())
     capacity.cache_clear()
@@ -135,6 +167,13 @@ def test_a_figure_stays_on_its_place_of_the_grid_until_it_has_moved_by_a_step() 
     assert settle(settled, far).isl > settled.isl
     assert settle(settled, far).osl == settled.osl
     assert settle(settled, CHAT) == settled
+
+
+def test_a_high_hit_ratio_is_not_taken_for_a_perfect_one() -> None:
+    """What a prompt costs are its misses: with 4 % of them twice as much as with 2 %."""
+    for hit_ratio in (0.0, 0.3, 0.9, 0.96, 0.98):
+        assert 1 - settle(None, replace(CHAT, hit_ratio=hit_ratio)).hit_ratio == pytest.approx(1 - hit_ratio, rel=0.07)
+    assert settle(None, replace(CHAT, hit_ratio=1.0)).hit_ratio == pytest.approx(0.99, abs=0.001)
 
 
 def test_a_mix_is_smoothed_over_a_minute() -> None:

@@ -96,6 +96,14 @@ def measure(load: ExpectedLoad, now_s: float, **seen: float) -> bool:
     return load.measured(WorkerLoad(**seen), kv_capacity_tokens=CAPACITY, now_s=now_s)
 
 
+@pytest.mark.parametrize(("left", "from_s"), [(0, 5.0), (1, 0.0), (2, 0.0), (99, 0.0)])
+def test_only_the_end_of_the_head_begins_the_next_prompt(left: int, from_s: float) -> None:
+    """Somebody behind it who leaves undoes nothing of what has been computed of it."""
+    load = loaded(3)
+    load.ended(left, 5.0)
+    assert load.progress_from_s == from_s
+
+
 def test_requests_of_others_count_as_load() -> None:
     """Two gateways before one worker: each sees the other's requests in the scrape."""
     load = loaded(2)

@@ -8,9 +8,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from penstock.errors import InputError
 from penstock.messages.engine_spec import EngineSpec, KvTransferSpec
 from penstock.messages.worker import Role, WorkerRecord
-from penstock.router import router as router_module
+from penstock.router import flights
+from penstock.router.flights import CONFIRM_WITHIN_S
 from penstock.router.route_request import Choice, RouteRequest
-from penstock.router.router import CONFIRM_WITHIN_S, Router
+from penstock.router.router import Router
 from penstock.router.worker_info import WorkerInfo, WorkerLoad
 
 ENGINE = EngineSpec(kv_blocks=4096)
@@ -167,6 +168,20 @@ def test_reports_of_requests_whose_worker_has_gone_are_harmless() -> None:
     assert router.in_flight == 0
 
 
+def test_in_a_large_pool_the_requests_of_a_worker_that_has_gone_are_not_its_successors() -> None:
+    """Another worker under the same name: the end of what the first had must not touch the pool."""
+    router = router_of(*(f"w{number}" for number in range(12)))
+    gone = send(router, ask(0)).worker
+    router.choose(ask(1), now_s=0.0)
+    router.remove_worker(gone)
+    router.add_worker(WorkerInfo(id=gone, engine=ENGINE))
+    router.choose(ask(1), now_s=0.0)
+    router.first_token(0, 0.5)
+    router.choose(ask(1), now_s=0.5)
+    router.finished(0, 1.0, 30)
+    assert {send(router, ask(number), 1.0).worker for number in range(2, 14)} == set(router.workers)
+
+
 def test_a_request_sent_again_counts_once() -> None:
     """A retry without a `finished` in between replaces what was."""
     router = router_of("a", "b")
@@ -190,7 +205,7 @@ def test_requests_whose_end_is_never_told_are_dropped_in_time() -> None:
 
 def test_no_more_requests_are_kept_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go first."""
-    monkeypatch.setattr(router_module, "MAX_FLIGHTS", 10)
+    monkeypatch.setattr(flights, "MAX_FLIGHTS", 10)
     router = router_of("a")
     for number in range(25):
         send(router, ask(number))
@@ -210,7 +225,7 @@ def test_an_answer_that_does_not_stream_waits_for_its_prompt_only_as_long_as_pre
         return router.explain(ask(2), now_s).prices[0].queue_s
 
     assert queue_s(0.0) > 0.2
-    assert queue_s(choice.predicted_ttft_s - 0.001) > 0.002
+    assert queue_s(choice.predicted_ttft_s / 2) > 0.1
     assert queue_s(choice.predicted_ttft_s) < 0.002
     router.first_token(0, 30.0)  # when the whole answer came: 30 s are no TTFT
     router.finished(0, 30.0, 500)

@@ -7,16 +7,18 @@ Some targets cannot be held at any rate (one long prompt alone takes longer). Th
 the answer says so: a pool that misses its targets still needs as many replicas as keep its queue from growing.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from penstock.autoscale.arrivals import Mix
 from penstock.autoscale.rehearsal import Replica, Targets, holds
+from penstock.hardware.steptime import StepTime
 from penstock.messages.worker import Role
 
 BRACKET = 1.5
 RESOLUTION = 1.04  # finer than what the mix's own grid leaves open
-LOWEST = 1 / 40  # of the estimate; a replica that fails there fails alone
+LOWEST, HIGHEST = 1 / 40, 40  # of the estimate; a replica that fails at the lowest rate fails alone
 DOUBLINGS = 6
 WORTHWHILE = 0.25  # of the estimate: once a target is given up, one that takes an idle engine is no better
 
@@ -45,6 +47,13 @@ def capacity(replica: Replica, mix: Mix, targets: Targets) -> Capacity:
     return Capacity(rate=LOWEST * _estimate(replica, mix, loosened), targets=loosened, relaxed=relaxed)
 
 
+def sequences_at_pace(step: StepTime, context_tokens: float, pace_s: float) -> float:
+    """How many sequences of this context one replica decodes together if each step may take `pace_s`; prompts apart."""
+    base_s = step.decode_step_s(0, 0)
+    per_sequence_s = step.decode_step_s(1, round(context_tokens)) - base_s
+    return (pace_s - base_s) / per_sequence_s if per_sequence_s else math.inf
+
+
 def _highest(replica: Replica, mix: Mix, targets: Targets) -> float | None:
     """Bracket and halve, on a logarithmic scale; None if even the lowest rate fails."""
     estimate = _estimate(replica, mix, targets)
@@ -52,6 +61,8 @@ def _highest(replica: Replica, mix: Mix, targets: Targets) -> float | None:
     if holds(replica, mix, targets, estimate):
         while holds(replica, mix, targets, high := high * BRACKET):
             low = high
+            if high > HIGHEST * estimate:
+                return low
     else:
         while not holds(replica, mix, targets, low := low / BRACKET):
             high = low
@@ -75,8 +86,7 @@ def _estimate(replica: Replica, mix: Mix, targets: Targets) -> float:
     if config.role is not Role.PREFILL:
         context = mix.isl + mix.osl / 2
         pace_s = 0.8 * (targets.itl_s or 1.0)
-        per_sequence_s = step.decode_step_s(1, round(context)) - step.decode_step_s(0, 0)
-        by_pace = (pace_s - step.decode_step_s(0, 0)) / per_sequence_s if per_sequence_s else float(config.max_num_seqs)
+        by_pace = sequences_at_pace(step, context, pace_s)
         by_kv = 0.9 * config.kv_blocks * config.block_tokens / context
         sequences = max(1.0, min(by_pace, by_kv, config.max_num_seqs))
         step_s = step.decode_step_s(round(sequences), round(sequences * context))
@@ -87,8 +97,5 @@ def _estimate(replica: Replica, mix: Mix, targets: Targets) -> float:
 def _loosened(targets: Targets, factor: float) -> Targets:
     if factor == 1.0:
         return targets
-    return replace(
-        targets,
-        ttft_s=None if targets.ttft_s is None else targets.ttft_s * factor,
-        itl_s=None if targets.itl_s is None else targets.itl_s * factor,
-    )
+    itl_s = None if targets.itl_s is None else targets.itl_s * factor
+    return replace(targets, ttft_s=targets.ttft_s * factor, itl_s=itl_s)

@@ -51,6 +51,7 @@ class Reading:
     queue: float | None
     held: float | None
     in_flight: float | None
+    running: float | None
     ttft_s: float | None
     itl_s: float | None
     kv_usage: float | None
@@ -92,6 +93,7 @@ def read(seen: PoolSeen, role: Role, *, mix: Mix | None, known: frozenset[Signal
         queue=_value(fresh, Signal.QUEUE),
         held=_value(fresh, Signal.HELD),
         in_flight=_value(fresh, Signal.IN_FLIGHT),
+        running=_value(fresh, Signal.RUNNING),
         ttft_s=_value(fresh, Signal.TTFT),
         itl_s=_value(fresh, Signal.ITL),
         kv_usage=_value(fresh, Signal.KV_USAGE),

@@ -2,8 +2,8 @@
 
     upper = level + max(trend * horizon, spread, noise)
 
-- level: the mean of the last 30 s, or of a shorter, recent window that lies above it by more than Poisson noise can
-  explain: so a burst counts at once, and noise does not.
+- level: the mean of the last 30 s, or of a shorter, recent window that lies above it by more than Poisson noise over
+  that window can explain: so a burst counts at once, and noise does not.
 - trend: the slope over four equal windows that each rise significantly above the one before; else 0. A step lifts at
   most two of them above their predecessors, so it is no trend. A fall is never extrapolated: a replica that goes too
   early is missed at once, one that goes too late costs a little.
@@ -28,7 +28,7 @@ from statistics import NormalDist
 BUCKET_S = 5.0  # finer than any start-up that is worth planning for
 MAX_POINTS = 720  # an hour of buckets
 LEVEL_S = 30.0  # noise of the mean at 10 requests/s: 6 %
-RECENT_S = 10.0
+RECENT_S = 10.0  # the longer of the two recent windows; the shorter is the newest sample's own
 SIGNIFICANT = 3.0  # standard deviations: about one false alarm in 700 looks
 SPREAD_S = 600.0  # the recent past, or four horizons if those are longer
 MAX_CELLS = 240
@@ -47,9 +47,13 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """Requests per second. `level` now, `upper` covers what comes within the horizon with the stated probability."""
+    """Requests per second. `level` now, `upper` covers what comes within the horizon with the stated probability.
+
+    `error` is the standard error of the level, if arrivals are Poisson; `noise` that error at the stated quantile.
+    """
 
     level: float
+    error: float
     trend_per_s: float
     spread: float
     noise: float
@@ -68,20 +72,24 @@ def remember(history: Sequence[Point], at_s: float, rate: float) -> tuple[Point,
     return (*history[-(MAX_POINTS - 1) :], Point(at_s, rate))
 
 
-def forecast(history: Sequence[Point], latest: float, *, now_s: float, horizon_s: float, quantile: float) -> Forecast:
+def forecast(
+    history: Sequence[Point], latest: float, *, latest_s: float, now_s: float, horizon_s: float, quantile: float
+) -> Forecast:
     """Look ahead.
 
     Args:
         history: in order of time, `latest` included.
-        latest: the newest sample, itself a mean over about `RECENT_S`.
+        latest: the newest sample, itself a mean over `latest_s`.
         quantile: probability with which `upper` covers the demand within `horizon_s`.
     """
-    level = _level(history, latest, now_s)
+    level = _level(history, latest, latest_s, now_s)
     trend = _trend(history, now_s, min(max(2 * horizon_s, TREND_S[0]), TREND_S[1]))
     spread = _spread(history, now_s, horizon_s, quantile)
-    noise = NormalDist().inv_cdf(quantile) * math.sqrt(level / LEVEL_S)
+    error = math.sqrt(level / LEVEL_S)
+    noise = NormalDist().inv_cdf(quantile) * error
     return Forecast(
         level=level,
+        error=error,
         trend_per_s=trend,
         spread=spread,
         noise=noise,
@@ -96,12 +104,11 @@ def extremes(history: Sequence[Point], *, since_s: float) -> tuple[float, float]
     return (min(rates), max(rates)) if rates else None
 
 
-def _level(history: Sequence[Point], latest: float, now_s: float) -> float:
+def _level(history: Sequence[Point], latest: float, latest_s: float, now_s: float) -> float:
     level = long = _mean(history, now_s - LEVEL_S, now_s, latest)
-    # A window without any request says only that there were fewer than one in it.
-    clear = long + SIGNIFICANT * math.sqrt(max(long, 1 / LEVEL_S) / RECENT_S)
-    for recent in (latest, _mean(history, now_s - RECENT_S, now_s, latest)):
-        if recent > clear:
+    variance = max(long, 1 / LEVEL_S)  # a window without any request says only that there were fewer than one in it
+    for recent, over_s in ((latest, latest_s), (_mean(history, now_s - RECENT_S, now_s, latest), RECENT_S)):
+        if recent > long + SIGNIFICANT * math.sqrt(variance / over_s):
             level = max(level, recent)
     return level
 

@@ -32,6 +32,7 @@ from penstock.autoscale.hpa_metrics import (
     adapter_milli,
     average_proposal,
     cpu_proposal,
+    quantity_float,
     quantity_milli,
     value_proposal,
 )
@@ -167,9 +168,9 @@ def tolerance_of(default: float, behavior: Behavior | None) -> Tolerance:
     """The tolerance of each direction; `behavior` may set its own (beta in Kubernetes 1.35)."""
     up = down = default
     if behavior is not None and behavior.scale_up is not None and behavior.scale_up.tolerance is not None:
-        up = behavior.scale_up.tolerance
+        up = quantity_float(behavior.scale_up.tolerance)
     if behavior is not None and behavior.scale_down is not None and behavior.scale_down.tolerance is not None:
-        down = behavior.scale_down.tolerance
+        down = quantity_float(behavior.scale_down.tolerance)
     return Tolerance(down=down, up=up)
 
 

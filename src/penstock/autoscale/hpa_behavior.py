@@ -4,10 +4,12 @@ Two paths, and they differ. Without `behavior`: down is the highest recommendati
 exactly 300 s old still counts); up is at most the larger of twice the count and 4 a sync, with no memory. With it, even
 an empty one: the count is pulled into [lowest of the up window, highest of the down window] (one exactly a window old
 no longer counts), then limited by policies whose base is the count at the start of their period: now, minus what was
-added, plus what was removed in it.
+added, plus what was removed in it. These sums are 32 bits wide: a policy of 2147483647 pods, meant as "no limit", wraps
+around and lets nothing scale up.
 
-Scale events are kept exactly as the controller keeps them: an event older than the longest policy of its own
-direction is overwritten by the next one, though the other direction may still have counted it.
+Recommendations and scale events are kept exactly as the controller keeps them: one that is outdated is overwritten by
+the next, not dropped. So an event older than the longest policy of its own direction is lost though the other direction
+may still have counted it, and a recommendation is found again if an edit of the spec lengthens the window.
 
 Source: Kubernetes 1.34, pkg/controller/podautoscaler/horizontal.go; defaults: pkg/apis/autoscaling/v2/defaults.go.
 """
@@ -17,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from penstock.autoscale.hpa_metrics import as_int32, wrapped_int32
 from penstock.messages.decision import LimitedBy
 from penstock.messages.scaling_spec import Behavior, ScalingRules
 
@@ -124,13 +127,16 @@ def normalize(
 def remembered(
     behaviors: Behaviors | None, recommendations: Sequence[Recommendation], proposal: int, *, now_s: float
 ) -> tuple[Recommendation, ...]:
-    """The recommendations with the newest one, without those that can never count again."""
-    if behaviors is None:
-        kept = [r for r in recommendations if _age_ns(r.at_s, now_s) <= _ns(DOWNSCALE_STABILIZATION_S)]
+    """The recommendations with one more, in the place of the last outdated one if there is any."""
+    window_s = DOWNSCALE_STABILIZATION_S if behaviors is None else max(behaviors.up.window_s, behaviors.down.window_s)
+    window_ns = _ns(window_s)
+    kept = list(recommendations)
+    places = [i for i, one in enumerate(kept) if _age_ns(one.at_s, now_s) > window_ns]
+    if places:
+        kept[places[-1]] = Recommendation(now_s, proposal)
     else:
-        longest_ns = _ns(max(behaviors.up.window_s, behaviors.down.window_s))
-        kept = [r for r in recommendations if _age_ns(r.at_s, now_s) < longest_ns]
-    return (*kept, Recommendation(now_s, proposal))
+        kept.append(Recommendation(now_s, proposal))
+    return tuple(kept)
 
 
 def with_event(events: Sequence[ScaleEvent], change: int, rules: Rules, *, now_s: float) -> tuple[ScaleEvent, ...]:
@@ -176,9 +182,9 @@ def _up_limit(
     for policy in rules.policies:
         base = _base(current, up_events, down_events, policy.period_s, now_s)
         if policy.kind == "Pods":
-            proposals.append(base + policy.value)
+            proposals.append(wrapped_int32(base + policy.value))
         else:  # rounded up, or a small count could never grow
-            proposals.append(math.ceil(base * (1 + policy.value / 100)))
+            proposals.append(as_int32(math.ceil(base * (1 + policy.value / 100))))
     return min(proposals) if rules.select == "Min" else max(proposals)
 
 

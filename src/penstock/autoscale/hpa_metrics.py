@@ -13,6 +13,7 @@ Source: Kubernetes 1.34, pkg/controller/podautoscaler/replica_calculator.go and 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from penstock.autoscale.hpa_pods import Pod, group_pods, running_and_ready
 
@@ -114,9 +115,21 @@ def as_int32(value: int) -> int:
     return value if -(2**31) <= value <= INT32_MAX else INT32_OVERFLOW
 
 
+def wrapped_int32(value: int) -> int:
+    """Go's sum of two int32: what does not fit comes round again from the other end."""
+    return (value + 2**31) % 2**32 - 2**31
+
+
 def quantity_milli(value: float) -> int:
-    """A quantity of a manifest in thousandths, rounded up as Kubernetes does."""
-    return math.ceil(round(value * 1000, 6))
+    """A quantity of a manifest in thousandths, rounded up as Kubernetes does: never 0."""
+    return math.ceil(Decimal(repr(value)) * 1000)
+
+
+def quantity_float(value: float) -> float:
+    """A quantity of a manifest as the controller's float: 0.7 is stored as 700m, and 700 * 0.001 is a bit more."""
+    number = Decimal(repr(value))
+    places = next((n for n in (0, 3, 6) if number.scaleb(n) % 1 == 0), 9)
+    return math.ceil(number.scaleb(places)) * float(f"1e-{places}")
 
 
 def adapter_milli(value: float) -> int:

@@ -42,7 +42,7 @@ def fallback_milli(fallback: KedaFallback, trigger: KedaTrigger, *, current: int
         if ready == 0:
             return None
         replicas /= ready
-    target = int(trigger.threshold * 1000) / 1000
+    target = int(trigger.threshold * 1000) * 1e-3  # a quantity as Go's float: a product, which rounds unlike a quotient
     return int(target * 1000 * replicas)
 
 

@@ -1,7 +1,8 @@
 """The mix of requests that a pool is planned for: measured means, smoothed, then set on a coarse grid.
 
 A rehearsal costs a fraction of a second, so mixes that hardly differ share one. A figure keeps its place on the grid
-until it has moved by a whole step: else one that sits between two places would change the plan at every look.
+until it has moved by a whole step: else one that sits between two places would change the plan at every look. Of the
+hit ratio it is the misses that have a grid: they are what a prompt costs, and 0.96 is not nearly 1 but twice 0.98.
 """
 
 import math
@@ -11,7 +12,7 @@ from penstock.autoscale.arrivals import WIDEST_P95_OVER_MEAN, Mix
 SMOOTH_S = 60.0  # a mean over fewer requests says more about chance than about users
 LENGTH_STEP = 2 ** (1 / 6)  # 12 %: about as many percent of capacity
 WIDTH_STEP = 2 ** (1 / 3)  # of p95 over mean
-HIT_STEP = 0.1
+FEWEST_MISSES = 0.01  # of the prompt tokens: some are always computed, whatever a short window says
 
 
 def blend(before: Mix, now: Mix, step_s: float) -> Mix:
@@ -32,15 +33,13 @@ def settle(before: Mix | None, mix: Mix) -> Mix:
     osl = _snap(before.osl if before else None, mix.osl, LENGTH_STEP)
     isl_wide = _snap(before.isl_p95 / before.isl if before else None, mix.isl_p95 / mix.isl, WIDTH_STEP)
     osl_wide = _snap(before.osl_p95 / before.osl if before else None, mix.osl_p95 / mix.osl, WIDTH_STEP)
-    hits = round(round(mix.hit_ratio / HIT_STEP) * HIT_STEP, 6)
-    if before is not None and abs(mix.hit_ratio - before.hit_ratio) < HIT_STEP:
-        hits = before.hit_ratio
+    misses = _snap(1 - before.hit_ratio if before else None, max(1 - mix.hit_ratio, FEWEST_MISSES), LENGTH_STEP)
     settled = Mix(
         isl=isl,
         isl_p95=isl * min(isl_wide, WIDEST_P95_OVER_MEAN),
         osl=osl,
         osl_p95=osl * min(osl_wide, WIDEST_P95_OVER_MEAN),
-        hit_ratio=hits,
+        hit_ratio=1 - min(misses, 1.0),
     )
     return settled if before is None or settled != before else before
 

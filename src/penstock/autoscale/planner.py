@@ -7,10 +7,14 @@
 - per_replica: requests/s that one replica holds within the targets at the measured mix: rehearsed with the engine core
   itself (`capacity`), times a slow factor learnt from what was measured (`correction`).
 
+Before one goes, two standard errors of the demand must fit on top (`CALM_ERRORS`): a need that lies on the edge between
+two counts would else start and stop a replica with every wave of chance.
+
 The need is an absolute count, so replicas that still start count as coming and nothing runs away while they do;
 draining ones do not count. By role: a prefill pool answers for first tokens, a decode pool for the ITL, an aggregated
-one for both (`answers_for`). What is used of the KV cache of decoding replicas must fit, whatever the model says; and
-while a target is missed with what there is, none may go.
+one for both (`answers_for`). What is seen of decoding replicas must fit, whatever the model says: the KV cache in use,
+and the sequences that decode at once, within the ITL (that answers have grown longer is known only when they end, which
+is too late). And while a target is missed with what there is, none may go.
 
 Then `guardrails` limit it. It does not know where it runs, what a replica costs, or the other pools.
 """
@@ -21,13 +25,13 @@ from dataclasses import dataclass, field, replace
 from penstock.autoscale.answers_for import Missed, all_measured, missed, targets_of, waiting_too_many
 from penstock.autoscale.arrivals import Mix
 from penstock.autoscale.base import named
-from penstock.autoscale.capacity import Capacity, capacity
+from penstock.autoscale.capacity import Capacity, capacity, sequences_at_pace
 from penstock.autoscale.correction import LOWEST, SETTLE_S, Correction, Measured, correct
 from penstock.autoscale.demand import UNKNOWN_MIX, Reading, read
 from penstock.autoscale.forecast import Forecast, Point, extremes, forecast, remember
 from penstock.autoscale.guardrails import Guarded, GuardState, Limits, guard
 from penstock.autoscale.mixture import blend, settle
-from penstock.autoscale.planner_reason import Plan, planner_reason
+from penstock.autoscale.planner_reason import NOBODY, Crowd, Plan, planner_reason
 from penstock.autoscale.rehearsal import Replica
 from penstock.engine.config import EngineConfig
 from penstock.hardware.steptime import StepTime
@@ -42,6 +46,13 @@ from penstock.messages.worker import Role
 LEAST_WORK_OFF_S = 10.0
 KV_FULL = 0.95  # above, the next requests wait or push others out
 ROUNDING = 1e-9  # 6.0 requests/s at 2.0 a replica are 3 replicas
+CALM_ERRORS = 2.0  # of the demand's standard error: chance undoes a scale-in once in 40 looks
+LEAST_SAMPLE_S = 2.0  # no world measures demand over less, however often one looks
+_MEASURED_BY = {
+    Signal.ISL: ("isl", "isl_p95"),
+    Signal.OSL: ("osl", "osl_p95"),
+    Signal.HIT_RATIO: ("hit_ratio",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +137,7 @@ class PlannerPolicy:
 
     def _remembered(self, state: PlannerState, seen: PoolSeen, reading: Reading, now_s: float) -> PlannerState:
         """Take in the present: demand, mix, and which signals there are."""
+        new = reading.known - state.known
         state = replace(state, known=reading.known)
         if reading.rate is not None:
             at_s = now_s - seen.signals[Signal.DEMAND].age_s
@@ -133,7 +145,9 @@ class PlannerPolicy:
         if reading.mix is not None:
             mix = reading.mix
             if state.mix is not None:
-                mix = blend(state.mix, mix, now_s - state.mix_at_s)
+                # What was only assumed is no measurement: the first one replaces it.
+                first = {name: getattr(mix, name) for signal in new for name in _MEASURED_BY.get(signal, ())}
+                mix = blend(replace(state.mix, **first), mix, now_s - state.mix_at_s)
             state = replace(state, mix=mix, mix_at_s=now_s, planned_mix=settle(state.planned_mix, mix))
         return state
 
@@ -148,13 +162,16 @@ class PlannerPolicy:
             loads = rates[0] / per_rehearsed, rates[1] / per_rehearsed
         on_time = None
         missing = missed(self.role, self.slo, reading)
-        if held.relaxed == 1.0 and (missing or all_measured(self.role, self.slo, reading)):
+        waiting = waiting_too_many(self.slo, reading)
+        # First tokens come out of decode: late without a queue here, they may be the fault of a full pool there.
+        own = self.role is not Role.PREFILL or waiting or not missing
+        if held.relaxed == 1.0 and own and (missing or all_measured(self.role, self.slo, reading)):
             on_time = not missing
         measured = Measured(
             steady=seen.ready == seen.desired and not seen.starting,
             loads=loads,
             held=on_time,
-            waiting=waiting_too_many(self.slo, reading),
+            waiting=waiting,
         )
         return correct(state.correction, measured, now_s=now_s)
 
@@ -177,11 +194,21 @@ class PlannerPolicy:
         kv_need = 0
         if reading.kv_usage is not None and self.role is not Role.PREFILL:
             kv_need = math.ceil(seen.ready * reading.kv_usage / KV_FULL - ROUNDING)
+        crowd = self._crowd(seen, reading, mix, held)
         level, upper = (ahead.level, ahead.upper) if ahead else (0.0, 0.0)
         # While anybody wants anything, one replica at least; else a single one left need not stay.
         least = 0 if reading.silent else 1
-        need = max(math.ceil((upper + extra) / per_replica - ROUNDING), kv_need)
+        need = math.ceil((upper + extra) / per_replica - ROUNDING)
+        kv_need = kv_need if kv_need > need else 0  # else it decides nothing
+        need = max(need, kv_need)
         need_now = max(math.ceil((level + extra) / per_replica - ROUNDING), kv_need)
+        need_now = max(need_now, crowd.need)
+        crowd = crowd if crowd.need > need else NOBODY  # else it decides nothing
+        need = max(need, crowd.need)
+        calm = CALM_ERRORS * ahead.error if ahead else 0.0
+        calm_need = min(math.ceil((upper + calm + extra) / per_replica - ROUNDING), seen.desired)
+        calm = calm if calm_need > need else 0.0
+        need = max(need, calm_need)
         if reading.silent and need <= 1:
             need = 0
         if seen.desired == 0 and self._asleep(reading):
@@ -191,6 +218,7 @@ class PlannerPolicy:
             need = need_now = seen.desired
         need = max(need, least)
         return Plan(
+            role=self.role,
             reading=reading,
             forecast=ahead,
             quantile=self.scaling.quantile,
@@ -199,11 +227,24 @@ class PlannerPolicy:
             per_replica=per_replica,
             waiting=waiting,
             work_off_s=work_off_s,
+            calm=calm,
             kv_need=kv_need,
+            crowd=crowd,
             missed=late,
             need=need,
             need_now=min(max(need_now, least), need),
         )
+
+    def _crowd(self, seen: PoolSeen, reading: Reading, mix: Mix, held: Capacity) -> Crowd:
+        """Those who decode now. They ask for more only while the ITL is missed: a moment's crowd passes by itself."""
+        target_s = held.targets.itl_s
+        if target_s is None or reading.running is None:
+            return NOBODY
+        in_time = sequences_at_pace(StepTime.from_spec(self.engine.step_time), mix.isl + mix.osl / 2, target_s)
+        need = math.ceil(reading.running / max(1.0, in_time) - ROUNDING)
+        if reading.itl_s is None or reading.itl_s <= target_s:
+            need = min(need, seen.desired)
+        return Crowd(sequences=reading.running, in_time=max(1.0, in_time), need=need)
 
     def lead_time_s(self, reading: Reading) -> float:
         """From asking for a replica until it serves: measured, else a cold start as the spec has it."""
@@ -215,6 +256,7 @@ class PlannerPolicy:
         return forecast(
             state.history,
             state.history[-1].rate,
+            latest_s=max(self.scaling.interval_s, LEAST_SAMPLE_S),
             now_s=now_s,
             horizon_s=lead_s + self.scaling.interval_s,  # what is missed now is seen one interval later
             quantile=self.scaling.quantile,

@@ -1,5 +1,6 @@
 """The sentence behind a planner's decision: demand, forecast, what one replica holds, what is needed, what held it."""
 
+import math
 from dataclasses import dataclass
 
 from penstock.autoscale.answers_for import Missed
@@ -10,6 +11,19 @@ from penstock.autoscale.forecast import Forecast
 from penstock.autoscale.guardrails import Guarded, Limits
 from penstock.autoscale.sentences import duration, move, number, verb
 from penstock.messages.decision import LimitedBy
+from penstock.messages.worker import Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crowd:
+    """Sequences that decode at once; `in_time`: how many of them one replica keeps within the ITL; `need`: replicas."""
+
+    sequences: float
+    in_time: float
+    need: int
+
+
+NOBODY = Crowd(sequences=0, in_time=1, need=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,11 +33,14 @@ class Plan:
     Args:
         per_replica: requests/s that one replica holds, rehearsed and corrected.
         waiting: requests that wait beyond what a healthy pool has waiting; worked off within `work_off_s`.
-        kv_need: replicas that the KV cache alone asks for; 0 if it asks for none.
+        calm: requests/s that must fit beyond the forecast before one goes; 0 if that changes nothing.
+        kv_need: replicas that the KV cache asks for, if that is more than demand does; else 0.
+        crowd: who decodes now, if that asks for more replicas than all else.
         missed: targets that are missed now, if that is why none may go.
         need, need_now: replicas needed, with and without the forecast.
     """
 
+    role: Role
     reading: Reading
     forecast: Forecast | None
     quantile: float
@@ -32,7 +49,9 @@ class Plan:
     per_replica: float
     waiting: float
     work_off_s: float
+    calm: float
     kv_need: int
+    crowd: Crowd
     missed: tuple[Missed, ...]
     need: int
     need_now: int
@@ -42,38 +61,35 @@ def planner_reason(plan: Plan, limits: Limits, guarded: Guarded, *, current: int
     """One sentence from which the sum can be redone."""
     desired = guarded.desired
     if desired == current == 0 and plan.need == 0:
+        if plan.reading.rate is None:
+            return "Demand is unknown and nobody is known to wait; staying at 0."
         return "No request now and none waiting; staying at 0."
     parts = [_demand(plan), _capacity(plan), _outcome(plan, limits, guarded, current)]
     return "; ".join(part for part in parts if part) + "."
 
 
 def _demand(plan: Plan) -> str:
-    reading, forecast = plan.reading, plan.forecast
-    if reading.rate is None:
-        if forecast is None:
-            text = "Demand is unknown"
-        else:
-            text = f"Demand is unknown now and was {number(forecast.level)} requests/s"
-    elif forecast is None or reading.silent:
-        text = f"{number(reading.rate)} requests/s now"
+    reading, ahead = plan.reading, plan.forecast
+    if ahead is None:
+        text = "Demand is unknown" if reading.rate is None else f"{number(reading.rate)} requests/s now"
+    elif reading.silent and not plan.need:
+        text = "0 requests/s now"
     else:
-        text = (
-            f"{number(forecast.level)} requests/s now, up to {number(forecast.upper)} expected within "
-            f"{duration(forecast.horizon_s)} ({100 * plan.quantile:g} %)"
-        )
+        level = f"{number(ahead.level)} requests/s"
+        if reading.rate is None:
+            text = f"Demand is unknown now and was {level}"
+        else:
+            text = f"{level} now" if reading.rate else f"No request now, {level} lately"
+        text += f", up to {number(ahead.upper)} expected within {duration(ahead.horizon_s)} ({100 * plan.quantile:g} %)"
+        if plan.calm:
+            text += f" and {number(plan.calm)} more to be sure before one goes"
     if plan.waiting:
         text += f", and {number(plan.waiting)} too many waiting, to be worked off within {duration(plan.work_off_s)}"
     return text
 
 
 def _capacity(plan: Plan) -> str:
-    targets = plan.capacity.targets
-    held = []
-    if targets.ttft_s is not None:
-        held.append(f"TTFT {duration(targets.ttft_s)}")
-    if targets.itl_s is not None:
-        held.append(f"ITL {duration(targets.itl_s)}")
-    text = f"one replica holds {number(plan.per_replica)} within {' and '.join(held)}"
+    text = f"one replica holds {number(plan.per_replica)} within {_targets(plan)}"
     if plan.capacity.relaxed > 1:
         text += f", {plan.capacity.relaxed:g} times the target, which no count would hold at this mix"
     if plan.need == 0:
@@ -84,10 +100,26 @@ def _capacity(plan: Plan) -> str:
             for missed in plan.missed
         )
         return f"{text}, but {late} with what there is, so none may go"
+    crowd = plan.crowd
+    if crowd.need == plan.need:
+        return (
+            f"{text}, but {number(crowd.sequences)} requests decode at once and one replica keeps "
+            f"{number(math.floor(crowd.in_time))} of them in time, so {plan.need} {verb(plan.need)} needed"
+        )
     because = ""
     if plan.kv_need == plan.need and plan.kv_need > 1:
         because = f" with {100 * (plan.reading.kv_usage or 0):.0f} % of the KV cache in use"
     return f"{text}, so {plan.need} {verb(plan.need)} needed{because}"
+
+
+def _targets(plan: Plan) -> str:
+    """What a replica of this role is asked to hold, by the names that the spec gives."""
+    targets = plan.capacity.targets
+    if targets.itl_s is None:
+        return f"TTFT {duration(targets.ttft_s)}"
+    if plan.role is Role.DECODE:
+        return f"ITL {duration(targets.itl_s)} and {duration(targets.ttft_s)} of waiting to decode"
+    return f"TTFT {duration(targets.ttft_s)} and ITL {duration(targets.itl_s)}"
 
 
 def _outcome(plan: Plan, limits: Limits, guarded: Guarded, current: int) -> str:

@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
 from penstock.autoscale.arrivals import Arrival, Mix, arrivals
+from penstock.engine.batch import Batch
 from penstock.engine.config import EngineConfig
 from penstock.engine.engine import Engine
 from penstock.engine.request import EngineRequest
 from penstock.engine.timeline import Gaps, Moment, Timeline
-from penstock.hardware.steptime import TICKS_PER_S, StepTime
+from penstock.hardware.steptime import TICKS_PER_S, StepTime, attention_pairs
 from penstock.messages.worker import Role
 
 SHARED_PREFIXES = 8  # few enough to be hit from the start, many enough to take room
@@ -31,6 +32,9 @@ FEWEST = 800
 TURNOVERS, MOST_TURNED_OVER = 3.0, 3200
 # and for an overload of 5 % to show: a queue that grows by that share outgrows the target within 20 times the target.
 LONG_IN_TTFT, MOST = 20.0, 8000
+# But no more than these chunks of prompts take: where a step computes little of a long prompt, a run is many steps.
+MOST_CHUNKS, FEWEST_OF_CHUNKS = 16_000, 200
+FULL_STEPS = 3  # within which no engine can be asked to begin, however short the run
 WARM_UP = 0.25  # of the requests; they only fill the replica
 
 
@@ -46,9 +50,9 @@ class Replica:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
-    """What a replica must hold at the percentile; None: nobody asks."""
+    """What a replica must hold at the percentile; `itl_s` None: nobody asks."""
 
-    ttft_s: float | None
+    ttft_s: float
     itl_s: float | None
     percentile: float
 
@@ -63,19 +67,37 @@ def holds(replica: Replica, mix: Mix, targets: Targets, rate: float) -> bool:
     return _Run(replica, mix, targets, rate).play()
 
 
-def requests_for(mix: Mix, targets: Targets, rate: float) -> int:
+def requests_for(replica: Replica, mix: Mix, targets: Targets, rate: float) -> int:
     """How many requests a run takes, in steps that let runs share their arrivals."""
     held = rate * mix.osl * (targets.itl_s or 0.0)  # by Little's law, at the slowest allowed pace
     turned_over = min(TURNOVERS * held, MOST_TURNED_OVER)
-    wanted = min(max(turned_over, LONG_IN_TTFT * rate * (targets.ttft_s or 0.0), FEWEST), MOST)
+    wanted = min(max(turned_over, LONG_IN_TTFT * rate * targets.ttft_s, FEWEST), MOST)
+    if replica.config.role is not Role.DECODE:
+        chunks = mix.isl * (1 - mix.hit_ratio) / replica.config.max_num_batched_tokens
+        if wanted * chunks > MOST_CHUNKS:
+            return FEWEST_OF_CHUNKS * max(1, int(MOST_CHUNKS / chunks) // FEWEST_OF_CHUNKS)
     return FEWEST * -(-int(wanted) // FEWEST)
+
+
+def shown_s(replica: Replica, mix: Mix, targets: Targets, *, requests: int, rate: float) -> float:
+    """The TTFT that a run holds a replica to: the target, or less where the run is too short for that.
+
+    At a high rate `requests` are over before an overload has built a queue as long as a lax target allows. A queue that
+    would not show could be any, and the search for the highest rate would not end.
+    """
+    config, step_time = replica.config, replica.step_time
+    sequences = 0 if config.role is Role.PREFILL else config.max_num_seqs
+    tokens = 0 if config.role is Role.DECODE else config.max_num_batched_tokens
+    full = Batch(tokens, attention_pairs(tokens, 0), sequences, round(sequences * (mix.isl + mix.osl)), 1)
+    least_s = FULL_STEPS * step_time.first_step(full) / TICKS_PER_S
+    return min(targets.ttft_s, max(requests / (LONG_IN_TTFT * rate), least_s))
 
 
 class _Run:
     """One rehearsal at one rate."""
 
     def __init__(self, replica: Replica, mix: Mix, targets: Targets, rate: float) -> None:
-        count = requests_for(mix, targets, rate)
+        count = requests_for(replica, mix, targets, rate)
         self._requests = arrivals(mix, count, replica.longest)
         self._tick = TICKS_PER_S / rate
         self._role = replica.config.role
@@ -90,7 +112,7 @@ class _Run:
         self._warm_at = int(self._requests[self._warm].at * self._tick)
         self._last_at = int(self._requests[-1].at * self._tick)
         measured = count - self._warm
-        self._ttft = None if targets.ttft_s is None else int(targets.ttft_s * TICKS_PER_S)
+        self._ttft = int(shown_s(replica, mix, targets, requests=count, rate=rate) * TICKS_PER_S)
         self._itl = None if targets.itl_s is None else int(targets.itl_s * TICKS_PER_S)
         self._late_share = targets.late
         self._late_allowed = int(targets.late * measured + 1e-9)
@@ -110,11 +132,10 @@ class _Run:
             if self._lost:
                 return False
             timeline.add(at, self._request(number, arrival))
-            if self._ttft is not None and number >= self._warm:
+            if number >= self._warm:
                 self._due[number] = at + self._ttft
-        if self._ttft is not None:
-            self._advance(self._last_at + self._ttft + 1)
-            self._late += len(self._due)
+        self._advance(self._last_at + self._ttft + 1)
+        self._late += len(self._due)
         return not self._lost and self._late_tokens <= self._late_share * self._tokens
 
     @property

@@ -7,7 +7,7 @@
   role.
 - `prefix_index`: which worker holds which KV blocks. `expected_load`: what each worker has to do, from what it was
   sent.
-- `flight`: a request under way. `candidate`: a worker, its load turned into the terms of its price.
+- `flights`: requests under way. `candidate`: a worker, its load turned into the terms of its price.
 - `demand`: how much the requests still to come weigh. `correction`: how far predictions were off, learned.
 - `explanation`: every worker's price, for people and for JSON.
 """

@@ -97,15 +97,18 @@ class ExpectedLoad:
 
     def first_token(self, request: RequestId, now_s: float) -> None:
         """Its prompt is computed: it runs now."""
-        task = self._leave_waiting(request, now_s)
+        task = self._leave_waiting(request)
         if task is not None:
+            self.progress_from_s = max(self.progress_from_s, now_s)
             self.computed_s += task.work_s
             self.running[request] = task
             self.running_kv_tokens += task.kv_tokens
 
     def ended(self, request: RequestId, now_s: float) -> None:
         """It is no longer there, for whatever reason."""
-        task = self._leave_waiting(request, now_s)
+        if request == next(iter(self.waiting), None):  # else the head is being computed as before
+            self.progress_from_s = max(self.progress_from_s, now_s)
+        task = self._leave_waiting(request)
         if task is None:
             task = self.running.pop(request, None)
             if task is None:
@@ -157,11 +160,10 @@ class ExpectedLoad:
         ours = self._at(at_s)
         return 0.0 if ours is None else ours.kv_tokens
 
-    def _leave_waiting(self, request: RequestId, now_s: float) -> Task | None:
+    def _leave_waiting(self, request: RequestId) -> Task | None:
         task = self.waiting.pop(request, None)
         if task is None:
             return None
-        self.progress_from_s = max(self.progress_from_s, now_s)
         if self.waiting:
             self.pending_tokens -= task.prefill_tokens
             self.pending_work_s = max(0.0, self.pending_work_s - task.work_s)

@@ -1,21 +1,17 @@
 """Router: told what happens, it says where a request goes.
 
 It joins the parts: the prefix index says what each worker would find, expected load what it has to do, a policy
-compares. The caller
-owns time and transport: it calls `choose`, sends, and reports back with `sent`, `first_token` and `finished`, and
-passes on KV events and measurements. `choose` and `explain` change nothing that counts.
+compares. The caller owns time and transport: it calls `choose`, sends, and reports back with `sent`, `first_token` and
+`finished`, and passes on KV events and measurements. `choose` and `explain` change nothing that counts.
 
 Prefill and decode workers: the price of a pair is a sum in which the two choices don't meet (the transfer depends on
 what the decode worker holds), so each pool is searched alone. Where no prefill worker may be used, a decode worker
 takes the whole request, as engines do when the transfer fails. Where whole workers are there too, the cheaper way
 wins.
 
-Nothing grows without bound: requests whose end is never told are dropped after `flight_expires_s`, and the oldest
-beyond `MAX_FLIGHTS`; for blocks see `prefix_index`.
+Nothing grows without bound: for requests see `flights`, for blocks `prefix_index`.
 """
 
-import heapq
-from collections import deque
 from collections.abc import Sequence
 from math import inf
 
@@ -23,9 +19,8 @@ from penstock.errors import InputError
 from penstock.messages.worker import Role
 from penstock.router.candidate import Candidate, Weights
 from penstock.router.demand import Demand
-from penstock.router.expected_load import Task
 from penstock.router.explanation import Explanation, WorkerPrice
-from penstock.router.flight import Flight
+from penstock.router.flights import Flights
 from penstock.router.policy import POLICIES, PolicyName, PriceOf
 from penstock.router.pool import Pool
 from penstock.router.prefix_index import PrefixIndex
@@ -33,16 +28,11 @@ from penstock.router.price import Ask, decode_price, whole_price
 from penstock.router.route_request import Choice, RequestId, RouteRequest
 from penstock.router.worker_info import WorkerInfo, WorkerLoad
 
-MAX_FLIGHTS = 200_000  # about 200 MB with prompts of 32 blocks; far beyond what engines hold
 SWEEP_EVERY_S = 1.0
-CONFIRM_WITHIN_S = 5.0  # KV events follow the step in milliseconds; a replay after a gap takes longer
 FORGIVE_AFTER_S = 30.0  # without observations, corrections fade
 FORGIVE_KEEP = 0.977  # with each sweep, once a second: half-life of 30 s
 DEFAULT_BLOCKS = 1 << 17  # blocks kept for a worker of unknown size: 2M tokens at 16 a block
 OUTPUT_GUESS = 200.0  # tokens, until outputs were seen: Azure's conversations have 211 on average, its code 28
-OUTPUT_GAIN = 0.02  # the mean output follows over some fifty requests
-ITL_NOISE_S = 0.001  # a scheduler's slice, spread over the tokens of a request
-MIN_OUTPUT_FOR_ITL = 8  # below, the mean ITL of a request says little
 
 
 class Router:
@@ -78,13 +68,10 @@ class Router:
         self.policy = POLICIES[policy]
         self.block_tokens = block_tokens
         self.index = PrefixIndex()
-        self._expires_s = flight_expires_s
         self._weights = Weights(slo_ttft_s, slo_itl_s, OUTPUT_GUESS)
         self._whole, self._prefill, self._decode = (Pool(self._weights) for _ in range(3))
         self._workers: dict[str, Candidate] = {}
-        self._flights: dict[RequestId, Flight] = {}
-        self._unseen: list[tuple[float, int, RequestId]] = []  # heap: predicted first token, turn, request
-        self._unconfirmed: deque[tuple[float, str, list[int]]] = deque()  # deadline, worker, blocks
+        self._flights = Flights(self.index, self._weights, expires_s=flight_expires_s, touch=self._touch)
         self._demand = Demand()
         self._turn = 0
         self._sweep_at_s = 0.0
@@ -225,89 +212,28 @@ class Router:
         """The request was sent as chosen. Sent again, after a failure, it replaces what was."""
         if now_s >= self._sweep_at_s:
             self._sweep(now_s)
-        if self._unseen and self._unseen[0][0] <= now_s:
-            self._presume(now_s)
-        if request.id in self._flights:
-            self.finished(request.id, now_s, 0)
+        self._flights.presume(now_s)
+        self._flights.finished(request.id, now_s, 0)
         worker = self._workers.get(choice.worker)
         if worker is None:  # gone since it was chosen
             return
         prefill = worker
         if choice.prefill_worker is not None:
             prefill = self._workers.get(choice.prefill_worker, worker)
-        self._turn = turn = self._turn + 1
-        flight = Flight(choice, worker, prefill, sent_s=now_s, turn=turn, streams=request.streams)
-        self._flights[request.id] = flight
-        if len(self._flights) > MAX_FLIGHTS:
-            self.finished(next(iter(self._flights)), now_s, 0)
-
-        new_tokens = max(1, request.prompt_tokens - choice.hit_tokens)
-        speed = prefill.speed
-        work_s = new_tokens * (
-            speed.prefill_token_s + speed.prefill_attention_s * (choice.hit_tokens + 0.5 * new_tokens)
+        self._turn = worker.turn = prefill.turn = self._turn + 1
+        work_s = self._flights.sent(
+            request, choice, worker, prefill, block_tokens=self.block_tokens, turn=self._turn, now_s=now_s
         )
-        if not request.streams:
-            heapq.heappush(self._unseen, (now_s + choice.predicted_ttft_s, turn, request.id))
-        output = request.expected_output_tokens or self._weights.mean_output_tokens
-        kv_tokens = request.prompt_tokens + 0.5 * output
-        prefill.turn = turn
-        prefill.load.sent(Task(request.id, now_s, new_tokens, work_s, kv_tokens), prefill=True, now_s=now_s)
-        self._touch(prefill)
-        if prefill is not worker:
-            worker.turn = turn
-            worker.load.sent(Task(request.id, now_s, 0, 0.0, kv_tokens), prefill=False, now_s=now_s)
-            self._touch(worker)
         computing = len(self._prefill.workers) or len(self._whole.workers) or len(self._decode.workers)
         self._demand.add(work_s * prefill.prefill.factor, workers=computing, now_s=now_s)
-        if request.block_hashes:
-            known = choice.hit_tokens // self.block_tokens
-            flight.expected = [(prefill.id, self.index.expect(prefill.id, request.block_hashes, known))]
-            if prefill is not worker:
-                flight.expected.append((worker.id, self.index.expect(worker.id, request.block_hashes)))
 
     def first_token(self, request_id: RequestId, now_s: float) -> None:
         """The first token of a request came. Unknown ids are harmless."""
-        flight = self._flights.get(request_id)
-        if flight is None or flight.first_token_s >= 0:
-            return
-        worker, prefill = flight.worker, flight.prefill
-        self._computed(request_id, flight, now_s)
-        if not flight.streams:  # then this is its last token too, which says nothing of TTFT
-            return
-        flight.first_token_s = now_s
-        prefill.prefill.observe(
-            flight.choice.predicted_ttft_s, now_s - flight.sent_s, factor=flight.factor, now_s=now_s
-        )
-        flight.step_s, flight.decode_factor = worker.step_s, worker.decode.factor
-        flight.computed_s = worker.load.computed_s
+        self._flights.first_token(request_id, now_s)
 
     def finished(self, request_id: RequestId, now_s: float, output_tokens: int) -> None:
         """A request ended: answered, cut, cancelled or failed (0 tokens and no first one). Unknown ids are harmless."""
-        flight = self._flights.pop(request_id, None)
-        if flight is None:
-            return
-        worker, prefill = flight.worker, flight.prefill
-        worker.load.ended(request_id, now_s)
-        self._touch(worker)
-        if prefill is not worker:
-            prefill.load.ended(request_id, now_s)
-            self._touch(prefill)
-        began_s = flight.first_token_s
-        if output_tokens > 0:
-            weights = self._weights
-            weights.mean_output_tokens += OUTPUT_GAIN * (output_tokens - weights.mean_output_tokens)
-            if began_s >= 0 and output_tokens >= MIN_OUTPUT_FOR_ITL:
-                # Stalls by the prompts computed meanwhile are no fault of the step time.
-                stalled_s = (worker.load.computed_s - flight.computed_s) * prefill.prefill.factor
-                itl_s = max(0.0, now_s - began_s - stalled_s) / (output_tokens - 1)
-                step_s = 0.5 * (flight.step_s + worker.step_s)
-                worker.decode.observe(step_s, itl_s, factor=flight.decode_factor, noise_s=ITL_NOISE_S, now_s=now_s)
-        if flight.expected is not None:
-            if output_tokens > 0:  # an answer that did not stream: its prompt was computed
-                self._await_events(flight, now_s)
-            else:  # it failed before its prompt was computed, as far as we know
-                for owner, blocks in flight.expected:
-                    self.index.withdraw(owner, blocks)
+        self._flights.finished(request_id, now_s, output_tokens)
 
     def measured(self, worker: str, load: WorkerLoad, now_s: float) -> None:
         """A scrape or a response told what a worker has. Unknown workers are harmless."""
@@ -347,46 +273,13 @@ class Router:
         return self._decode if worker.role is Role.DECODE else self._whole
 
     def _touch(self, worker: Candidate) -> None:
-        if not worker.stale and worker.id in self._workers:
+        if not worker.stale and self._workers.get(worker.id) is worker:  # else gone, or another came under its name
             self._pool(worker).touch(worker)
-
-    def _computed(self, request_id: RequestId, flight: Flight, now_s: float) -> None:
-        """Its prompt is computed: it waits no more, and its blocks are cached."""
-        worker, prefill = flight.worker, flight.prefill
-        if prefill is worker:
-            worker.load.first_token(request_id, now_s)
-        else:  # handed over
-            prefill.load.ended(request_id, now_s)
-            self._touch(prefill)
-        self._touch(worker)
-        if flight.expected is not None:
-            self._await_events(flight, now_s)
-
-    def _presume(self, now_s: float) -> None:
-        """First tokens that nobody sees are taken to have come when predicted."""
-        while self._unseen and self._unseen[0][0] <= now_s:
-            at_s, turn, request_id = heapq.heappop(self._unseen)
-            flight = self._flights.get(request_id)
-            if flight is not None and flight.turn == turn:  # else it has ended, or was sent again
-                self._computed(request_id, flight, at_s)
-
-    def _await_events(self, flight: Flight, now_s: float) -> None:
-        for worker, blocks in flight.expected or ():
-            if blocks and self.index.publishes(worker):
-                self._unconfirmed.append((now_s + CONFIRM_WITHIN_S, worker, blocks))
-        flight.expected = None
 
     def _sweep(self, now_s: float) -> None:
         """Let go of what time has overtaken. Once a second, not with each request."""
         self._sweep_at_s = now_s + SWEEP_EVERY_S
-        while self._unconfirmed and self._unconfirmed[0][0] <= now_s:
-            _, owner, blocks = self._unconfirmed.popleft()
-            self.index.withdraw(owner, blocks)
-        while self._flights:
-            oldest = next(iter(self._flights))
-            if self._flights[oldest].sent_s + self._expires_s > now_s:
-                break
-            self.finished(oldest, now_s, 0)
+        self._flights.sweep(now_s)
         for worker in self._workers.values():
             if worker.load.outdated(now_s):
                 self._touch(worker)

@@ -3,25 +3,20 @@
 Rates of `requests_received_total` are the demand, whether served or not. Histograms have edges at the SLO targets, so
 that a percentile near the target is not an interpolation across it, and fine geometric edges for token counts, so
 that mean and p95 of ISL and OSL can be read from them.
-
-`EdgeCounts` stands in for prometheus_client's Histogram where it counts per token: one thread, no locks, a binary
-search instead of a walk along the edges.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from prometheus_client.core import HistogramMetricFamily
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
+
+from penstock.telemetry.edge_counts import EdgeCounts
 
 PREFIX = "penstock_gateway_"
-_LATENCY_EDGES_S = (
+LATENCY_EDGES_S = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75),
     *(1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600),
 )
-_ITL_EDGES_S = (
+ITL_EDGES_S = (
     *(0.0005, 0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.0125, 0.015, 0.0175, 0.02, 0.025, 0.03, 0.035),
     *(0.04, 0.05, 0.06, 0.075, 0.1, 0.125, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2.5, 5, 10, 30),
 )
@@ -33,41 +28,6 @@ _AROUND_TARGET = (0.5, 0.8, 1.0, 1.25, 1.5, 2.0)
 def edges_around(edges: Iterable[float], target_s: float) -> tuple[float, ...]:
     """These edges, and more of them at and around a target."""
     return tuple(sorted({*map(float, edges), *(float(f"{target_s * factor:.6g}") for factor in _AROUND_TARGET)}))
-
-
-class EdgeCounts(Collector):
-    """A histogram for one thread."""
-
-    __slots__ = ("_counts", "_documentation", "_edges", "_name", "_sum")
-
-    def __init__(self, name: str, documentation: str, edges: Sequence[float]) -> None:
-        self._name = name
-        self._documentation = documentation
-        self._edges = list(edges)
-        self._counts = [0] * (len(edges) + 1)
-        self._sum = 0.0
-
-    def observe(self, value: float, times: int = 1) -> None:
-        """Count a value, as often as `times`."""
-        self._counts[bisect_left(self._edges, value)] += times
-        self._sum += value * times
-
-    @property
-    def count(self) -> int:
-        return sum(self._counts)
-
-    @property
-    def total(self) -> float:
-        return self._sum
-
-    def collect(self) -> Iterator[HistogramMetricFamily]:
-        buckets, seen = [], 0
-        for edge, count in zip([*self._edges, float("inf")], self._counts, strict=True):
-            seen += count
-            buckets.append((floatToGoString(edge), float(seen)))  # type: ignore[no-untyped-call]
-        family = HistogramMetricFamily(self._name, self._documentation)
-        family.add_metric([], buckets, self._sum)
-        yield family
 
 
 class GatewayMetrics:
@@ -102,14 +62,14 @@ class GatewayMetrics:
         )
         self.held = Gauge(PREFIX + "held_requests", "Requests held because no worker is ready.", registry=self.registry)
         self.workers = Gauge(PREFIX + "workers", "Workers that requests may go to.", registry=self.registry)
-        latency = edges_around(_LATENCY_EDGES_S, slo_ttft_s)
+        latency = edges_around(LATENCY_EDGES_S, slo_ttft_s)
         self.time_to_first_token = self._histogram(
             "time_to_first_token_seconds", "From a request's arrival to its first token, streamed requests.", latency
         )
         self.inter_token_latency = self._histogram(
             "inter_token_latency_seconds",
             "Between two tokens of a stream.",
-            edges_around(_ITL_EDGES_S, slo_itl_s),
+            edges_around(ITL_EDGES_S, slo_itl_s),
         )
         self.request_duration = self._histogram(
             "request_duration_seconds", "From a request's arrival to the end of its answer.", latency

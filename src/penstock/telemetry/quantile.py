@@ -3,7 +3,7 @@
 It knows cumulative bucket counts and nothing of time: the caller hands it the increase over a window. Within a bucket
 observations are taken as evenly spread, so the answer is an interpolation; at the SLO targets our histograms have an
 edge, and there it is exact. Where PromQL answers NaN (no observations, no +Inf bucket) this answers None: no data is
-not zero.
+not zero. So it is for a total that is no finite number, of which PromQL makes an edge.
 
 Source: Prometheus, promql/quantile.go (bucketQuantile, coalesceBuckets, ensureMonotonicAndIgnoreSmallDeltas).
 """
@@ -11,7 +11,7 @@ Source: Prometheus, promql/quantile.go (bucketQuantile, coalesceBuckets, ensureM
 import math
 from collections.abc import Mapping
 
-# Relative difference below which a falling count is float noise: `smallDeltaTolerance` of Prometheus.
+# Share of the sum of two counts below which their difference is float noise: `smallDeltaTolerance` of Prometheus.
 _SMALL_DELTA = 1e-12
 
 
@@ -23,18 +23,18 @@ def histogram_quantile(quantile: float, buckets: Mapping[float, float]) -> float
         buckets: upper bound (`le`, with +inf among them) to cumulative count.
     Returns: None where PromQL says NaN.
     """
-    if math.isnan(quantile):
-        return None
     bounds = sorted(buckets)
+    if math.isnan(quantile) or not bounds:
+        return None
     if quantile < 0:
         return -math.inf
     if quantile > 1:
         return math.inf
-    if not bounds or bounds[-1] != math.inf or len(bounds) < 2:
+    if bounds[-1] != math.inf or len(bounds) < 2:
         return None
     counts = _monotonic([buckets[bound] for bound in bounds])
     total = counts[-1]
-    if not total > 0:  # also catches NaN
+    if not 0 < total < math.inf:  # also catches NaN
         return None
     rank = quantile * total
     index = next(index for index, count in enumerate(counts) if count >= rank)
@@ -62,7 +62,7 @@ def _monotonic(counts: list[float]) -> list[float]:
     """Cumulative counts that never fall. A scrape of a live process may be torn."""
     fixed: list[float] = []
     for count in counts:
-        if fixed and (count < fixed[-1] or math.isclose(count, fixed[-1], rel_tol=_SMALL_DELTA)):
+        if fixed and count - fixed[-1] < _SMALL_DELTA * (abs(count) + abs(fixed[-1])):
             count = fixed[-1]
         fixed.append(count)
     return fixed

@@ -68,43 +68,78 @@ class Summary:
 
     def add(self, outcome: RequestOutcome) -> None:
         """Count one request. Outcomes may come in any order."""
-        self._endings[outcome.ending] += 1
-        completed = outcome.ending is Ending.COMPLETED
-        if completed:
-            if outcome.ttft_s is not None:
-                self._ttft.add(outcome.ttft_s)
-            if outcome.e2e_s is not None:
-                self._e2e.add(outcome.e2e_s)
-            for gap_s, tokens in outcome.itl_s:
-                self._itl.add(gap_s, tokens)
-            self._prompt += outcome.prompt_tokens
-            self._cached += outcome.prompt_cached_tokens
-            self._output += outcome.output_tokens
-        if self.slo is not None:
-            self._add_to_window(outcome, self.slo, completed)
+        if outcome.ending is not Ending.COMPLETED:
+            self.lost(outcome.intended_s, outcome.ending)
+            return
+        limit_s = self.slo.itl_s if self.slo is not None else 0.0
+        window = self.completed(
+            outcome.intended_s,
+            ttft_s=outcome.ttft_s,
+            e2e_s=outcome.e2e_s,
+            gaps=sum(count for _, count in outcome.itl_s),
+            gaps_within=sum(count for gap_s, count in outcome.itl_s if gap_s <= limit_s),
+            prompt_tokens=outcome.prompt_tokens,
+            cached_tokens=outcome.prompt_cached_tokens,
+            output_tokens=outcome.output_tokens,
+        )
+        for gap_s, count in outcome.itl_s:
+            self.gap(gap_s, count)
+            if window is not None and window.itl is not None:
+                window.itl.add(gap_s, count)
 
-    def _add_to_window(self, outcome: RequestOutcome, slo: SloSpec, completed: bool) -> None:
-        index = int(outcome.intended_s // slo.window_s)
+    def completed(
+        self,
+        intended_s: float,
+        *,
+        ttft_s: float | None,
+        e2e_s: float | None,
+        gaps: int,
+        gaps_within: int,
+        prompt_tokens: int,
+        cached_tokens: int,
+        output_tokens: int,
+    ) -> Window | None:
+        """Count one completed request, all but the lengths of its gaps. Returns: its window, if there are windows."""
+        self._endings[Ending.COMPLETED] += 1
+        if ttft_s is not None:
+            self._ttft.add(ttft_s)
+        if e2e_s is not None:
+            self._e2e.add(e2e_s)
+        self._prompt += prompt_tokens
+        self._cached += cached_tokens
+        self._output += output_tokens
+        if self.slo is None:
+            return None
+        window = self._window(intended_s, self.slo)
+        ttft_within = ttft_s is not None and ttft_s <= self.slo.ttft_s
+        window.requests += 1
+        window.ttft_within += ttft_within
+        window.gaps += gaps
+        window.gaps_within += gaps_within
+        self._met += ttft_within and (not gaps or gaps_within >= rank(gaps, self.slo.percentile))
+        if window.ttft is not None and ttft_s is not None:
+            window.ttft.add(ttft_s)
+        return window
+
+    def lost(self, intended_s: float, ending: Ending) -> None:
+        """Count one request that was rejected or failed."""
+        self._endings[ending] += 1
+        if self.slo is not None:
+            window = self._window(intended_s, self.slo)
+            window.requests += 1
+            window.rejected += ending is Ending.REJECTED
+            window.failed += ending is Ending.FAILED
+
+    def gap(self, gap_s: float, tokens: int = 1) -> None:
+        """Count the gap before each of some tokens of completed requests."""
+        self._itl.add(gap_s, tokens)
+
+    def _window(self, intended_s: float, slo: SloSpec) -> Window:
+        index = int(intended_s // slo.window_s)
         window = self._windows.get(index)
         if window is None:
             window = self._windows[index] = self._new_window(index * slo.window_s)
-        window.requests += 1
-        if not completed:
-            window.rejected += outcome.ending is Ending.REJECTED
-            window.failed += outcome.ending is Ending.FAILED
-            return
-        ttft_within = outcome.ttft_s is not None and outcome.ttft_s <= slo.ttft_s
-        window.ttft_within += ttft_within
-        gaps = sum(count for _, count in outcome.itl_s)
-        within = sum(count for gap_s, count in outcome.itl_s if gap_s <= slo.itl_s)
-        window.gaps += gaps
-        window.gaps_within += within
-        self._met += ttft_within and (not gaps or within >= rank(gaps, slo.percentile))
-        if window.ttft is not None and window.itl is not None:
-            if outcome.ttft_s is not None:
-                window.ttft.add(outcome.ttft_s)
-            for gap_s, count in outcome.itl_s:
-                window.itl.add(gap_s, count)
+        return window
 
     def _new_window(self, start_s: float) -> Window:
         if not self._window_latencies:

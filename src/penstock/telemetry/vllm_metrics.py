@@ -1,8 +1,7 @@
 """The simulated worker's metrics, under vLLM's own names, labels and histogram edges.
 
 What scrapes a real vLLM then scrapes this one unchanged. Knows nothing of the engine: the worker counts and observes
-here, and `gauges` tells what holds at the moment of a scrape. One thread, no locks: a step of a hundred sequences is
-one `observe` with a weight of a hundred.
+here, and `gauges` tells what holds at the moment of a scrape.
 
 Left out: `nixl_bytes_transferred` (a simulated KV cache has no bytes) and metrics of features that it lacks (LoRA,
 speculation, several modalities). Added, under our own name: how far this process fell behind the engine that it
@@ -11,19 +10,14 @@ simulates, because its machine was too busy; latencies of a run in which it grew
 Source: docs.vllm.ai, "Production metrics"; vllm/v1/metrics/loggers.py.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
+
+from penstock.telemetry.edge_counts import EdgeCounts
 
 TTFT_EDGES_S = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
@@ -55,34 +49,6 @@ class EngineGauges:
     waiting: int
     deferred: int
     kv_usage: float
-
-
-class WeightedHistogram:
-    """Counts by edge; a value may count many times."""
-
-    __slots__ = ("_counts", "_edges", "_sum", "documentation", "name")
-
-    def __init__(self, name: str, documentation: str, edges: Sequence[float]) -> None:
-        self.name = name
-        self.documentation = documentation
-        self._edges = tuple(edges)
-        self._counts = [0] * (len(edges) + 1)
-        self._sum = 0.0
-
-    def observe(self, value: float, times: int = 1) -> None:
-        """Count a value, as often as `times`."""
-        self._counts[bisect_left(self._edges, value)] += times
-        self._sum += value * times
-
-    def family(self, labels: Sequence[str], values: Sequence[str]) -> HistogramMetricFamily:
-        """Cumulative counts, as Prometheus wants them."""
-        buckets, seen = [], 0
-        for edge, count in zip([*self._edges, float("inf")], self._counts, strict=True):
-            seen += count
-            buckets.append((str(floatToGoString(edge)), float(seen)))  # type: ignore[no-untyped-call]
-        family = HistogramMetricFamily(self.name, self.documentation, labels=labels)
-        family.add_metric(values, buckets, self._sum)
-        return family
 
 
 class VllmMetrics(Collector):
@@ -199,10 +165,10 @@ class VllmMetrics(Collector):
             *(self.ttft, self.itl, self.e2e, self.queue, self.prefill, self.decode, self.inference),
             *(self.request_prompt, self.request_generation, self.transfer),
         ):
-            yield histogram.family(self._labels, self._values)
+            yield from histogram.collect()
 
-    def _histogram(self, name: str, documentation: str, edges: Sequence[float]) -> WeightedHistogram:
-        return WeightedHistogram(f"vllm:{name}", documentation, edges)
+    def _histogram(self, name: str, documentation: str, edges: Sequence[float]) -> EdgeCounts:
+        return EdgeCounts(f"vllm:{name}", documentation, edges, labels=self._labels, label_values=self._values)
 
     def _gauge(self, name: str, documentation: str, value: float) -> GaugeMetricFamily:
         family = GaugeMetricFamily(f"vllm:{name}", documentation, labels=self._labels)
