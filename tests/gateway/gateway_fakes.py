@@ -109,6 +109,7 @@ class FakeWorker:
     healthy: bool = True
     kv_events: str | None = None
     kv_replay: str | None = None
+    models_told: int = 0
     gone: asyncio.Event = field(default_factory=asyncio.Event)  # a connection ended while being answered
     port: int = 0
     _server: asyncio.Server | None = None
@@ -161,6 +162,7 @@ class FakeWorker:
         elif path == "/metrics":
             writer.write(whole(self.metrics))
         elif path == "/v1/models":
+            self.models_told += 1
             writer.write(whole({"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]}))
         else:
             asked = Asked(head[0], headers, body, writer, number)

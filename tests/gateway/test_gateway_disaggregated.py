@@ -1,8 +1,23 @@
 """Prefill and decode apart: what each is sent, and what happens when one fails."""
 
+import asyncio
+
 import orjson
 import pytest
-from gateway_fakes import CHAT, STREAM, Asked, Behaviour, FakeWorker, answer, completion, run, running, says, whole
+from gateway_fakes import (
+    CHAT,
+    STREAM,
+    Asked,
+    Behaviour,
+    FakeWorker,
+    answer,
+    completion,
+    run,
+    running,
+    says,
+    until,
+    whole,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +70,37 @@ def test_when_prefill_fails_decode_does_it_all(fault: str) -> None:
             reply = await gateway.post(STREAM)
             assert (reply.status, reply.clean) == (200, True)
             assert decode.asked[0].json == STREAM
+            assert await gateway.metric("prefill_fallbacks_total") == 1
+
+    run(test())
+
+
+def test_a_prefill_worker_that_refuses_one_request_is_asked_for_the_next() -> None:
+    async def test() -> None:
+        full = says(whole({"error": {"code": "queue_full"}}, "503 Service Unavailable"))
+        prefill, decode = pair([full, PREFILLED], [answer])
+        async with running(prefill, decode) as gateway:
+            for _ in range(2):
+                assert (await gateway.post(CHAT)).status == 200
+            assert [("kv_transfer_params" in asked.json) for asked in decode.asked] == [False, True]
+
+    run(test())
+
+
+def test_a_request_that_waits_after_its_prefill_failed_is_nobodys_load() -> None:
+    async def test() -> None:
+        async def all_go(asked: Asked) -> None:
+            gateway.discovery.say([])
+            await until(lambda: not gateway.gateway.front.routing.members)
+            asked.writer.write(whole({"error": {"code": "draining"}}, "503 Service Unavailable"))
+
+        prefill, decode = pair([all_go], [answer])
+        async with running(prefill, decode) as gateway:
+            asking = asyncio.ensure_future(gateway.post(CHAT))
+            await until(lambda: len(gateway.gateway.front.room) == 1)
+            assert gateway.gateway.front.routing.router.in_flight == 0
+            gateway.discovery.say([decode.record])
+            assert (await asking).status == 200
 
     run(test())
 

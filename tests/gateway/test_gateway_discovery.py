@@ -12,7 +12,8 @@ from penstock.gateway.discovery import FileDiscovery, StaticDiscovery, parse_rec
 from penstock.gateway.routing import Routing
 from penstock.gateway.scrape import parse_load
 from penstock.gateway.settings import GatewaySettings, UpstreamLimits
-from penstock.gateway.upstream import UpstreamPool, parse_address
+from penstock.gateway.upstream import parse_address
+from penstock.gateway.upstream_pool import UpstreamPool
 from penstock.messages.engine_spec import EngineSpec
 from penstock.messages.worker import Role, WorkerRecord
 from penstock.router.route_request import RouteRequest
@@ -44,6 +45,25 @@ def test_a_file_is_followed_as_it_changes_and_a_broken_one_changes_nothing(tmp_p
         assert not coming.done(), "a file that is gone says nothing"
         file.write_text("[]")
         assert await asyncio.wait_for(coming, 2) == ()
+        await watch.aclose()
+
+    run(test())
+
+
+def test_a_file_that_could_not_be_read_once_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        file = tmp_path / "workers.json"
+        file.write_text("[]")
+        read, failures = Path.read_bytes, [OSError(24, "Too many open files")]
+
+        def fail_once(path: Path) -> bytes:
+            if failures:
+                raise failures.pop()
+            return read(path)
+
+        monkeypatch.setattr(Path, "read_bytes", fail_once)
+        watch = FileDiscovery(file).watch()
+        assert await asyncio.wait_for(anext(watch), 2) == ()
         await watch.aclose()
 
     run(test())
@@ -122,15 +142,23 @@ def test_a_worker_that_fails_is_avoided_longer_each_time_until_it_answers() -> N
         routing.failed("a", now)
         routing.failed("a", now)  # another request, the same failure
         assert routing.choose(asked, now) is None
-        back = routing.returns_at_s(now)
-        assert back is not None
-        waits.append(back - now)
-        now = back
+        failed_at = now
+        while not routing.some_may_serve(now):
+            now += 0.25
+        waits.append(now - failed_at)
         assert routing.choose(asked, now) is not None
     assert waits == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
     routing.failed("a", now)
     routing.answered("a")
     assert routing.choose(asked, now) is not None
+
+
+def test_a_worker_may_fail_for_hours() -> None:
+    routing = Routing(GatewaySettings(), lambda: 0.0)
+    routing.update([record("a")])
+    for number in range(5000):
+        routing.failed("a", 10.0 * number)
+    assert routing.some_may_serve(10.0 * 5000)
 
 
 def test_load_is_read_from_either_engines_names_and_nothing_is_made_up() -> None:

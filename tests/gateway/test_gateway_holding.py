@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from gateway_fakes import CHAT, STREAM, FakeWorker, answer, read_reply, request, run, running, until
+from gateway_fakes import CHAT, STREAM, FakeWorker, answer, read_reply, request, run, running, says, until, whole
 
 from penstock.errors import Overloaded
 from penstock.gateway.hold import HoldingRoom
@@ -131,6 +131,23 @@ def test_a_gateway_that_ends_turns_held_requests_away_and_finishes_the_others() 
                 await gateway.connect()
             writer.close()
             idle_writer.close()
+
+    run(test())
+
+
+def test_a_gateway_that_ends_sends_what_is_answered_to_its_end() -> None:
+    async def test() -> None:
+        text = {"text": "x" * 12_000_000}
+        async with running(FakeWorker([says(whole(text))])) as gateway:
+            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=65_536)
+            writer.write(request(CHAT))
+            await until(lambda: gateway.gateway.front.metrics.request_duration.count == 1)
+            ending = asyncio.ensure_future(gateway.gateway.stop(5.0))
+            await asyncio.sleep(0.1)
+            reply = await read_reply(reader)
+            assert (reply.clean, reply.json) == (True, text)
+            await ending
+            writer.close()
 
     run(test())
 

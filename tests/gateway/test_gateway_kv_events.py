@@ -8,6 +8,7 @@ import pytest
 import zmq
 from gateway_fakes import run, until
 
+from penstock.gateway import kv_translation
 from penstock.gateway.kv_subscriber import KvSubscriber
 from penstock.gateway.kv_translation import Change, Cleared, KvTranslation, Removed, Stored
 from penstock.kvcache.events import AllBlocksCleared, BlockRemoved, BlockStored, EventBatch, encode
@@ -37,6 +38,7 @@ def held(changes: list[Change]) -> set[int]:
 
 TOKENS = list(range(32))
 OURS = block_hashes(TOKENS, 4)
+MARK = block_hashes([9] * 4, 4)
 
 
 def test_names_follow_from_the_parents_whatever_the_engine_calls_them() -> None:
@@ -68,9 +70,19 @@ def test_an_engine_block_may_hold_several_of_ours() -> None:
     ],
 )
 def test_what_equal_tokens_do_not_name_is_left_out(event: BlockStored) -> None:
+    assert list(KvTranslation(4).translate((event,))) == []
+
+
+def test_a_worker_with_more_blocks_than_can_be_starts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kv_translation, "MAX_BLOCKS", 2)
     translation = KvTranslation(4)
-    assert list(translation.translate((event,))) == []
-    assert translation.untranslated == 1
+    changes = [
+        change
+        for name in range(5)
+        for change in translation.translate((stored([name], None, TOKENS[4 * name : 4 * name + 4]),))
+    ]
+    assert held(changes) == {block_hashes(TOKENS[4 * name : 4 * name + 4], 4)[0] for name in (3, 4)}
+    assert len(translation) == 2
 
 
 class Publisher:
@@ -85,6 +97,7 @@ class Publisher:
         self.sequence = 0
         self.asked: list[int] = []
         self.silent = False
+        self.pause_s = 0.0  # between two batches of a replay
         self.answering = None
         if replay:
             self.router = self.context.socket(zmq.ROUTER)
@@ -118,6 +131,7 @@ class Publisher:
                 continue
             for sequence, payload in self.kept:
                 if sequence >= start:
+                    await asyncio.sleep(self.pause_s)
                     self.router.send_multipart([frames[0], b"", b"", sequence.to_bytes(8, "big"), payload])
             self.router.send_multipart([frames[0], b"", b"", b"\xff" * 8, b""])
 
@@ -220,6 +234,88 @@ def test_a_replay_that_never_comes_is_given_up(tmp_path: Path, monkeypatch: pyte
         await until(lambda: following.held == set(block_hashes(TOKENS[4:8], 4)))
         following.close()
         publisher.close()
+
+    run(test())
+
+
+def test_a_long_replay_is_not_given_up_while_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.gateway.kv_subscriber._REPLAY_TIMEOUT_S", 0.2)
+
+    async def test() -> None:
+        publisher = Publisher(tmp_path)
+        publisher.pause_s = 0.05
+        for name in range(8):
+            publisher.publish(stored([name], name - 1 if name else None, TOKENS[4 * name : 4 * name + 4]))
+        following = Following(publisher.record)
+        await until(lambda: following.held == set(OURS))
+        following.close()
+        publisher.close()
+
+    run(test())
+
+
+def test_what_waited_for_a_replay_in_vain_may_have_gaps_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.gateway.kv_subscriber._REPLAY_TIMEOUT_S", 0.2)
+
+    async def test() -> None:
+        publisher = Publisher(tmp_path)
+        publisher.silent = True
+        following = Following(publisher.record)
+        await settled(publisher, following)
+        publisher.publish(lose=True)
+        publisher.publish(stored([1], None, TOKENS[:4]))
+        publisher.publish(BlockRemoved(block_hashes=(1,)), lose=True)
+        publisher.publish(stored([2], None, TOKENS[4:8]))
+        await until(lambda: set(block_hashes(TOKENS[4:8], 4)) <= following.held)
+        assert following.held == set(block_hashes(TOKENS[4:8], 4))
+        following.close()
+        publisher.close()
+
+    run(test())
+
+
+def test_a_batch_that_cannot_be_read_is_as_good_as_lost(tmp_path: Path) -> None:
+    async def test() -> None:
+        publisher = Publisher(tmp_path)
+        following = Following(publisher.record)
+        await settled(publisher, following)
+        publisher.publish(stored([1], None, TOKENS[:4]))
+        publisher.pub.send_multipart([b"", publisher.sequence.to_bytes(8, "big"), b"it removed block 1"])
+        publisher.sequence += 1
+        publisher.publish(stored([2], None, TOKENS[4:8]))
+        await until(lambda: following.held == set(block_hashes(TOKENS[4:8], 4)))
+        following.close()
+        publisher.close()
+
+    run(test())
+
+
+@pytest.mark.parametrize("replay", [True, False])
+def test_another_process_behind_the_same_endpoints_starts_the_index_anew(tmp_path: Path, replay: bool) -> None:
+    """Whatever numbers it counts, and though its first batches are not heard."""
+
+    async def test() -> None:
+        first = Publisher(tmp_path, replay=replay)
+        following = Following(first.record)
+        await settled(first, following)
+        for name in range(4):
+            first.publish(stored([name], name - 1 if name else None, TOKENS[4 * name : 4 * name + 4]))
+        await until(lambda: following.held == set(OURS[:4]))
+        first.close()
+        second = Publisher(tmp_path, replay=replay)
+        second.publish(stored([70], None, TOKENS[:4]))
+        second.publish(stored([71], 70, TOKENS[4:8]))
+        mark = 1000
+        while not any(isinstance(change, Stored) and change.hashes == MARK for change in following.changes):
+            second.publish(stored([mark], None, [9] * 4))
+            mark += 1
+            await asyncio.sleep(0.02)
+        await until(lambda: following.held in ({*OURS[:2], *MARK}, {*MARK}))
+        assert following.held == ({*OURS[:2], *MARK} if replay else {*MARK})
+        following.close()
+        second.close()
 
     run(test())
 

@@ -44,7 +44,7 @@ def test_odd_but_well_formed_bodies_are_the_engines_to_judge(document: dict[str,
         reader = PromptReader(tokenizer, wants_ids=True)
         for endpoint in Endpoint:
             request = parsed(document, endpoint)
-            assert (request.stream, request.max_tokens, request.choices) == (False, None, 1)
+            assert request.stream is False
             assert (await reader.read(request.prompt)).tokens >= 0
         reader.close()
 

@@ -169,6 +169,21 @@ def test_a_chunked_request_reaches_the_worker_with_a_length() -> None:
     run(test())
 
 
+def test_trailers_do_not_become_headers_on_either_side() -> None:
+    async def test() -> None:
+        body = json.dumps(CHAT).encode()
+        answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nset-cookie: b\r\n\r\n"
+        worker = FakeWorker([says(answer)])
+        async with running(worker) as gateway:
+            head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ntransfer-encoding: chunked\r\n\r\n"
+            reply = await gateway.send(head + b"%x\r\n%b\r\n0\r\nauthorization: a\r\n\r\n" % (len(body), body))
+            assert (reply.status, reply.body) == (200, b"{}")
+            assert "authorization" not in worker.asked[0].headers
+            assert "set-cookie" not in reply.headers
+
+    run(test())
+
+
 def test_a_stream_is_relayed_as_it_comes_not_at_its_end() -> None:
     async def test() -> None:
         go_on = asyncio.Event()
@@ -227,6 +242,34 @@ def test_models_are_what_the_workers_tell_unless_one_is_named() -> None:
     run(test())
 
 
+def test_one_worker_that_tells_its_models_is_enough_and_is_asked_once() -> None:
+    async def test() -> None:
+        mute, told = FakeWorker(models=()), FakeWorker(models=("a",), id="w2")
+        async with running(told, mute) as gateway:
+            replies = await asyncio.gather(*(gateway.get("/v1/models") for _ in range(5)))
+            assert [[model["id"] for model in reply.json["data"]] for reply in replies] == [["a"]] * 5
+            assert (told.models_told, mute.models_told) == (1, 0)
+
+    run(test())
+
+
+@pytest.mark.parametrize("body", ["", "content-length: 5\r\n\r\nhello"])
+def test_head_is_answered_as_get_without_a_body_and_a_body_is_no_matter(body: str) -> None:
+    async def test() -> None:
+        async with running(FakeWorker(), model="m") as gateway:
+            for path, status in (("/health", 200), ("/v1/models", 200), ("/nothing", 404)):
+                reader, writer = await gateway.connect()
+                writer.write(f"HEAD {path} HTTP/1.1\r\nhost: g\r\n{body or chr(13) + chr(10)}".encode())
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert b" %d " % status in head
+                assert b"content-length: 0" not in head
+                writer.write(b"GET /live HTTP/1.1\r\nhost: g\r\n\r\n")
+                assert (await reader.readline()) == b"HTTP/1.1 200 OK\r\n", "no body was in between"
+                writer.close()
+
+    run(test())
+
+
 def test_health_is_200_only_while_a_worker_can_answer() -> None:
     async def test() -> None:
         async with running() as gateway:
@@ -243,7 +286,8 @@ def test_health_is_200_only_while_a_worker_can_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "status"), [("GET /nothing", 404), ("GET /v1/completions", 405), ("POST /health", 405)]
+    ("line", "status"),
+    [("GET /nothing", 404), ("GET /v1/completions", 405), ("POST /health", 405), ("CONNECT elsewhere:443", 405)],
 )
 def test_what_is_not_offered_is_refused_in_the_openai_shape(line: str, status: int) -> None:
     async def test() -> None:
@@ -266,6 +310,19 @@ def test_an_offer_to_upgrade_is_ignored_and_the_connection_goes_on() -> None:
     run(test())
 
 
+@pytest.mark.parametrize("document", [CHAT, STREAM], ids=["whole", "stream"])
+def test_the_router_is_told_whether_a_first_token_will_be_seen(document: dict) -> None:
+    async def test() -> None:
+        async with running(FakeWorker()) as gateway:
+            routing, routed = gateway.gateway.front.routing, []
+            choose = routing.choose
+            routing.choose = lambda request, now_s: routed.append(request) or choose(request, now_s)  # type: ignore
+            await gateway.post(document)
+            assert [request.streams for request in routed] == [document is STREAM]
+
+    run(test())
+
+
 def test_the_choice_explains_itself_on_request() -> None:
     async def test() -> None:
         async with running(FakeWorker(id="a"), FakeWorker(id="b")) as gateway:
@@ -273,6 +330,7 @@ def test_the_choice_explains_itself_on_request() -> None:
                 reply = await gateway.post(document, headers="x-penstock-explain: 1\r\n")
                 told = json.loads(reply.headers["x-penstock-explain"])
                 assert told["choice"]["worker"] == reply.headers["x-penstock-worker"]
+                assert [p["worker"] for p in told["prices"] if p["chosen"]] == [reply.headers["x-penstock-worker"]]
                 assert {price["worker"] for price in told["prices"]} == {"a", "b"}
             assert "x-penstock-explain" not in (await gateway.post(CHAT)).headers
 

@@ -1,6 +1,7 @@
 """Counting and timing what passes: tokens, gaps, usage."""
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 from gateway_fakes import DONE, ROLE, chunk, event, usage_event
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 
 from penstock.gateway.meter import StreamMeter
 from penstock.gateway.sse import TokenCounter
-from penstock.telemetry.gateway_metrics import TOKEN_EDGES, EdgeCounts, GatewayMetrics, edges_around
+from penstock.telemetry.gateway_metrics import TOKEN_EDGES, GatewayMetrics
 
+LAST_DELTA = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 WORDS = ["a", "\n\ndata: x", 'say "data: [DONE]"', "\\n", '"choices":[]', '"delta":{}', "é", ""]
 STREAM = b"".join(map(chunk, [ROLE, *map(event, WORDS), usage_event(9, len(WORDS), 4), DONE])) + b"0\r\n\r\n"
 
@@ -45,6 +47,24 @@ def test_usage_and_done_are_found_however_the_bytes_are_cut(cuts: list[int]) -> 
     assert usage is not None
     assert (usage.prompt_tokens, usage.output_tokens, usage.cached_tokens) == (9, 100, 4)
     assert counter.done
+
+
+@pytest.mark.parametrize("framed", [chunk, bytes], ids=["chunked", "until close"])
+@given(cuts=st.lists(st.integers(0, 10**6), max_size=10))
+def test_what_is_no_token_is_told_however_the_bytes_are_cut(framed: Callable[[bytes], bytes], cuts: list[int]) -> None:
+    stream = b"".join(map(framed, [ROLE, event("a"), event("b"), LAST_DELTA, usage_event(9, 2, 4), DONE]))
+    for parts in (pieces(stream, cuts), map(framed, [ROLE, event("a"), event("b"), LAST_DELTA, DONE])):
+        counter = TokenCounter()
+        for part in parts:
+            counter.add(part)
+        assert counter.tokens == 2
+
+
+@pytest.mark.parametrize("cut", range(1, len(ROLE)))
+def test_nothing_may_be_put_into_an_event_that_has_only_begun(cut: int) -> None:
+    counter = TokenCounter()
+    counter.add(ROLE[:cut])
+    assert counter.between_events is (cut == len(ROLE))
 
 
 def test_what_is_kept_of_a_stream_is_bounded() -> None:
@@ -88,18 +108,6 @@ def test_histograms_have_edges_at_the_targets_and_add_up() -> None:
     assert 'penstock_gateway_time_to_first_token_seconds_bucket{le="0.333"} 1.0' in text
     assert 'penstock_gateway_inter_token_latency_seconds_bucket{le="0.0421"}' in text
     assert "penstock_gateway_time_to_first_token_seconds_count 1.0" in text
-
-
-@given(st.lists(st.tuples(st.floats(0, 2000), st.integers(1, 5)), max_size=50))
-def test_an_edge_count_counts_each_value_in_its_bucket(values: list[tuple[float, int]]) -> None:
-    histogram = EdgeCounts("h", "d", edges_around((1, 10, 100), 7.0))
-    for value, times in values:
-        histogram.observe(value, times)
-    (family,) = histogram.collect()
-    for sample in family.samples:
-        if sample.name == "h_bucket":
-            edge = float(sample.labels["le"].replace("+Inf", "inf"))
-            assert sample.value == sum(times for value, times in values if value <= edge)
 
 
 def test_token_edges_are_fine_and_reach_a_million() -> None:

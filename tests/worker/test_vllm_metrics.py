@@ -11,7 +11,6 @@ from penstock.engine.engine import Engine
 from penstock.hardware.steptime import StepTime
 from penstock.messages.engine_spec import StepTimeSpec
 from penstock.messages.worker import Role
-from penstock.telemetry.vllm_metrics import WeightedHistogram
 from penstock.tokenizer.tokenizer import Tokenizer
 from penstock.worker.asked import Api, RequestReader
 from penstock.worker.driver import EngineDriver
@@ -108,19 +107,6 @@ def _values(text: str) -> dict[str, float]:
         rest = [text for key, text in re.findall(r'(\w+)="([^"]*)"', labels) if key not in ("engine", "model_name")]
         values[" ".join([name, *rest])] = float(value)
     return values
-
-
-def test_a_weighted_observation_equals_as_many_plain_ones() -> None:
-    """A value on an edge belongs to that edge, as Prometheus has it."""
-    weighted = WeightedHistogram("a", "", (1.0, 2.0))
-    plain = WeightedHistogram("a", "", (1.0, 2.0))
-    for value, times in ((0.5, 3), (1.0, 2), (2.5, 4)):
-        weighted.observe(value, times)
-        for _ in range(times):
-            plain.observe(value)
-    samples = [[(s.name, s.labels, s.value) for s in h.family([], []).samples] for h in (weighted, plain)]
-    assert samples[0] == samples[1]
-    assert [value for name, _, value in samples[0] if name == "a_bucket"] == [5, 5, 9]
 
 
 def test_a_preemption_is_counted_and_its_gap_is_a_gap() -> None:

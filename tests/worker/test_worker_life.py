@@ -109,6 +109,21 @@ def test_a_second_signal_ends_it_now(start_worker: Launcher) -> None:
     thread.join(10)
 
 
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_forgotten_without_a_word(start_worker: Launcher) -> None:
+    """It is no fault of the worker's: nothing in its log, nobody counted."""
+    worker = start_worker()
+    head = b"POST /v1/completions HTTP/1.1\r\nhost: w\r\ncontent-length: 1000\r\n\r\n{"
+    with socket.create_connection(("127.0.0.1", worker.port)) as client:
+        client.sendall(head)
+        while get(worker, "/drain")["left"] != 1:
+            time.sleep(0.01)
+    while get(worker, "/drain")["left"]:
+        time.sleep(0.01)
+    worker.signal(signal.SIGTERM)
+    _, errors = worker.process.communicate(timeout=10)
+    assert "Traceback" not in errors
+
+
 def test_it_does_not_outlive_the_supervisor_that_started_it() -> None:
     """Not even when that is killed with SIGKILL."""
     port = free_port()

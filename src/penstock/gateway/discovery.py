@@ -13,7 +13,8 @@ from typing import Protocol
 from pydantic import TypeAdapter, ValidationError
 
 from penstock.gateway.relay import Whole
-from penstock.gateway.upstream import UpstreamPool, parse_address
+from penstock.gateway.upstream import parse_address
+from penstock.gateway.upstream_pool import UpstreamPool
 from penstock.gateway.whole import call, get
 from penstock.messages.worker import Role, WorkerRecord
 
@@ -40,20 +41,22 @@ class FileDiscovery:
 
     async def watch(self) -> AsyncIterator[Sequence[WorkerRecord]]:
         seen: tuple[int, ...] | None = None
-        first_time = True
+        trouble = ""  # of this round; said once
         while True:
+            said, trouble = trouble, ""
             try:
                 stat = self._path.stat()
                 stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
                 if stamp != seen:
+                    document = self._path.read_bytes()  # if this fails, the next round tries again
                     seen = stamp
-                    yield parse_records(self._path.read_bytes())
+                    yield parse_records(document)
             except FileNotFoundError:
-                if first_time:
-                    log.info("waiting for %s", self._path)
+                trouble = "it is not there yet" if seen is None else "it is gone"
             except (OSError, ValueError) as error:
-                log.error("reading %s: %s; keeping the workers known so far", self._path, _one_line(error))
-            first_time = False
+                trouble = " ".join(str(error).split())
+            if trouble not in ("", said):
+                log.warning("reading %s: %s; keeping the workers known so far", self._path, trouble)
             await asyncio.sleep(_FILE_POLL_S)
 
 
@@ -102,7 +105,3 @@ def parse_records(document: bytes) -> tuple[WorkerRecord, ...]:
 def _fixed(url: str) -> WorkerRecord:
     name = url.removeprefix("http://").replace("/", "-")
     return WorkerRecord(id=name, url=url, component="worker", role=Role.WORKER)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -1,101 +1,64 @@
 """The life of one completion request, from its arrival to the end of its answer.
 
-It is read, placed on a worker (or held until there is one), sent, and its answer relayed. A worker that fails before
-the first byte reaches the client is replaced by another; what was committed can only be broken off visibly. Bounds:
-`deliveries` for workers that got the request and failed, `refusals` for those that never took it.
+It is read, placed on a worker (`placement`), sent, and its answer relayed. A worker that fails before the first byte
+reaches the client is replaced by another; what was committed can only be broken off visibly.
 
 Whatever happens, the router is told of the end and the metrics count it once.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 import orjson
 
-from penstock.errors import GatewayError, UpstreamError
+from penstock.errors import GatewayError
 from penstock.gateway import disaggregate
 from penstock.gateway.errors import error_response, internal_error
 from penstock.gateway.head import Header, Request, passed_to_client, request_head, response_head
-from penstock.gateway.hold import HoldingRoom, Ticket
+from penstock.gateway.means import Means
 from penstock.gateway.meter import StreamMeter
-from penstock.gateway.prompts import PromptReader, Reading
+from penstock.gateway.placement import Placement, refusal_reason
 from penstock.gateway.relay import Ending, Relay, Streamed, Whole
 from penstock.gateway.requests import CompletionRequest, Endpoint, parse_completion
-from penstock.gateway.routing import Member, Routing
-from penstock.gateway.settings import GatewaySettings
-from penstock.gateway.upstream import Lost, UpstreamPool
+from penstock.gateway.routing import Member
+from penstock.gateway.upstream import STALLED, Lost, UpstreamConnection
 from penstock.gateway.usage import Usage
 from penstock.gateway.whole import Call, call
 from penstock.gateway.wire import ClientConnection
-from penstock.kvcache.hashing import block_hashes
-from penstock.router.route_request import Choice, RouteRequest
-from penstock.telemetry.gateway_metrics import GatewayMetrics
+from penstock.router.route_request import Choice
 
 log = logging.getLogger(__name__)
 
 CLIENT_LEFT = 499  # nginx's code; nobody is sent it
-# error.code of a 503 that says: this worker is not (or no longer) there for anybody, so waiting for another is right
-NOT_SERVING = frozenset(("draining", "starting", "aborted"))
 _EXPLAIN_BYTES = 4096  # a header; common clients take 8 KiB for all of them
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """What every exchange works with."""
-
-    settings: GatewaySettings
-    routing: Routing
-    room: HoldingRoom
-    pool: UpstreamPool
-    prompts: PromptReader
-    metrics: GatewayMetrics
-    clock: Callable[[], float]
-    on_failure: Callable[[], None]  # told when a worker begins to be avoided
 
 
 class Exchange:
     """One completion request."""
 
     __slots__ = (
-        "_block_tokens",
         "_cached",
-        "_choice",
         "_client",
         "_code",
-        "_deliveries",
-        "_excluded",
-        "_extra",
-        "_last",
         "_means",
         "_meter",
         "_number",
-        "_parsed",
-        "_reading",
-        "_refusals",
+        "_placement",
+        "_prefill_failed",
         "_request",
-        "_route",
-        "_ticket",
+        "_told",
         "_usage",
     )
 
     def __init__(self, number: int, request: Request, client: ClientConnection, means: Means) -> None:
-        self._number = number  # request ids are the client's to choose, so they need not be unique
+        self._number = number
         self._request = request
         self._client = client
         self._means = means
         self._meter = StreamMeter(means.metrics, means.clock, request.arrived_s, self._first_token)
-        self._parsed: CompletionRequest | None = None
-        self._reading = Reading(0, None)
-        self._route: RouteRequest | None = None
-        self._block_tokens = 0
-        self._extra: list[Header] = []
-        self._choice: Choice | None = None
-        self._ticket: Ticket | None = None
-        self._excluded: frozenset[str] = frozenset()
-        self._deliveries = self._refusals = 0
-        self._last: Whole | None = None  # the last answer of a worker that would not take it
+        self._placement: Placement | None = None
+        self._told: list[Header] = []  # our headers, beside the worker's
+        self._prefill_failed = False
         self._usage: Usage | None = None
         self._cached: int | None = None  # as a prefill worker told
         self._code = CLIENT_LEFT
@@ -116,200 +79,130 @@ class Exchange:
             log.exception("serving a request")
             self._refuse(internal_error())
         finally:
-            if self._ticket is not None:
-                self._means.room.leave(self._ticket)
             metrics.in_flight.dec()
             self._account()
 
     async def _serve(self) -> None:
-        request = self._request
-        self._parsed = parsed = parse_completion(Endpoint(request.path), request.body)
-        self._reading = await self._means.prompts.read(parsed.prompt)
-        self._means.metrics.request_prompt_tokens.observe(self._reading.tokens)
+        means, request = self._means, self._request
+        parsed = parse_completion(Endpoint(request.path), request.body)
+        reading = await means.prompts.read(parsed.prompt)
+        means.metrics.request_prompt_tokens.observe(reading.tokens)
+        self._placement = placement = Placement(self._number, parsed, reading, means)
         while True:
-            choice = await self._place()
-            if choice is None or await self._try(choice):
+            choice = await placement.choose()
+            if choice is None:
+                assert placement.refusal is not None
+                self._told = [(b"x-request-id", request.id)]
+                self._pass_on(placement.refusal)
                 return
-
-    # --- placing
-
-    async def _place(self) -> Choice | None:
-        """Find a worker; wait in the holding room while there is none. None: a worker's refusal was passed on."""
-        means = self._means
-        while True:
-            if self._ticket is not None or not means.room:  # nobody overtakes those who wait
-                choice = means.routing.choose(self._routable(), means.clock())
-                if choice is not None:
-                    if self._ticket is not None:
-                        means.room.leave(self._ticket)
-                    return choice
-            if self._last is not None and self._last.error_code() not in NOT_SERVING:
-                self._pass_on(self._last)
-                return None
-            self._ticket = means.room.enter(self._ticket)
-            self._excluded = frozenset()  # once there is room again, whoever failed may be tried again
-            await means.room.wait(self._ticket)
-
-    def _routable(self) -> RouteRequest:
-        routing, parsed = self._means.routing, self._parsed
-        assert parsed is not None
-        route = self._route
-        if route is None or self._block_tokens != routing.block_tokens:
-            self._block_tokens = routing.block_tokens
-            ids = (
-                self._reading.ids if parsed.cache_salt is None else None
-            )  # salted blocks are shared with nobody we know
-            self._route = route = RouteRequest(
-                id=self._number,
-                prompt_tokens=self._reading.tokens,
-                block_hashes=_hashes(ids, routing.block_tokens),
-                exclude=self._excluded,
-            )
-        elif route.exclude is not self._excluded:
-            self._route = route = replace(route, exclude=self._excluded)
-        return route
+            if await self._try(choice, parsed, placement):
+                return
 
     # --- trying one worker
 
-    async def _try(self, choice: Choice) -> bool:
+    async def _try(self, choice: Choice, parsed: CompletionRequest, placement: Placement) -> bool:
         """Give the request to the chosen. Returns: whether it was answered; else another is to be chosen."""
-        means, parsed = self._means, self._parsed
-        assert parsed is not None
+        means = self._means
         member = means.routing.member(choice.worker)
-        if member is None:
-            return False
-        now_s = means.clock()
-        self._extra = extra = self._told_headers(choice, now_s)
-        means.routing.router.sent(self._routable(), choice, now_s)
-        self._choice = choice
+        self._told = self._headers_of(choice, placement)
+        self._cached = None
+        placement.sent(choice)
         body = parsed.body
         if choice.prefill_worker is not None:
-            prefilled = await self._prefill(choice.prefill_worker)
+            prefilled = await self._prefill(choice, parsed, placement)
             if prefilled is None:
                 return False  # another prefill worker is to be chosen
             body = prefilled
+        elif self._prefill_failed:
+            means.metrics.fallbacks.inc()
         while True:
-            relay, ending = await self._send(member, body, extra)
+            relay, ending = await self._send(member, body)
             if body is not parsed.body and isinstance(ending, Whole) and ending.head.status in (500, 502, 504):
                 # The engine is well, but the KV cannot be read: let it compute the prompt itself.
                 means.metrics.retried("kv_transfer")
-                means.metrics.fallbacks.inc()
-                body = parsed.body
+                body = self._alone(choice, parsed, placement)
                 continue
-            return self._judge(member, relay, ending)
+            return self._judge(member, placement, relay, ending)
 
-    async def _send(self, member: Member, body: bytes, extra: list[Header]) -> tuple[Relay | None, Ending]:
-        """Send the request on a kept or new connection, and relay what comes."""
-        means, address = self._means, member.address
-        query = b"?" + self._request.query if self._request.query else b""
-        head = request_head(self._request, address.host_header, address.prefix + self._request.path + query, len(body))
-        while True:
-            connection = means.pool.idle(address)
-            if connection is None:
-                try:
-                    connection = await means.pool.connect(address)
-                except OSError:  # TimeoutError included
-                    return None, Lost("connect")
-            relay = Relay(
-                self._request, self._client, connection, self._meter, extra, means.settings.upstream.buffered_bytes
-            )
-            connection.send(relay, head, body)
-            try:
-                ending = await relay.done
-            except asyncio.CancelledError:
-                connection.cancel()  # the client left, so the engine stops at once
-                raise
-            if isinstance(ending, Lost):
-                connection.cancel()
-                if ending.stale:
-                    means.pool.forget(address)  # the others are as old
-                    means.metrics.retried("stale_connection")
-                    continue
-            return relay, ending
+    async def _send(self, member: Member, body: bytes) -> tuple[Relay | None, Ending]:
+        """Send the request to a worker, and relay what comes."""
+        means, request, address = self._means, self._request, member.address
+        query = b"?" + request.query if request.query else b""
+        head = request_head(request, address.host_header, address.prefix + request.path + query, len(body))
+        relay: Relay | None = None
 
-    def _judge(self, member: Member, relay: Relay | None, ending: Ending) -> bool:
+        def relay_on(connection: UpstreamConnection) -> Relay:
+            nonlocal relay
+            if relay is not None:
+                means.metrics.retried("stale_connection")
+            limit = means.settings.upstream.buffered_bytes
+            relay = Relay(request, self._client, connection, self._meter, self._told, limit)
+            return relay
+
+        ending = await means.pool.ask(address, relay_on, head, body)
+        return relay, ending
+
+    def _judge(self, member: Member, placement: Placement, relay: Relay | None, ending: Ending) -> bool:
         """What to make of how it ended. Returns: whether the request is answered. Raises: UpstreamError."""
-        if isinstance(ending, Streamed):
-            self._means.routing.answered(member.record.id)
-            self._usage = self._meter.counter.usage()
-            self._code = ending.head.status
-            self._client.finish(keep_alive=self._request.keep_alive and not self._request.http_10)
-            return True
-        if isinstance(ending, Whole):
-            if ending.head.status == 503:
-                self._last = ending
-                code = ending.error_code()
-                reason = code if code is not None and code in NOT_SERVING else "unavailable"
-                self._go_elsewhere(member, reason, delivered=False)
+        means, worker = self._means, member.record.id
+        if isinstance(ending, Lost):
+            if relay is None or not relay.committed:
+                placement.failed(worker, ending.reason, delivered=ending.reason != "connect")
                 return False
-            self._means.routing.answered(member.record.id)
-            self._pass_on(ending)
-            return True
-        if relay is not None and relay.committed:
-            self._means.metrics.streams_broken.inc()
-            self._means.routing.failed(member.record.id, self._means.clock())
-            self._means.on_failure()
-            log.warning("worker %s was lost in the middle of an answer (%s)", member.record.id, ending.reason)
-            self._code = 502
+            if ending.reason != STALLED:  # else it was the client that gave up reading, and counts as gone
+                means.metrics.streams_broken.inc()
+                means.routing.failed(worker, means.clock())
+                log.warning("worker %s was lost in the middle of an answer (%s)", worker, ending.reason)
+                self._code = 502
             relay.break_off(ending)
             return True
-        self._go_elsewhere(member, ending.reason, delivered=ending.reason != "connect")
-        return False
-
-    def _go_elsewhere(self, member: Member, reason: str, *, delivered: bool) -> None:
-        means, worker = self._means, member.record.id
-        now_s = means.clock()
-        means.routing.router.finished(self._number, now_s, 0)
-        self._choice = None
-        self._excluded |= {worker}
-        self._deliveries += delivered
-        self._refusals += not delivered
-        if reason != "unavailable":  # a 503 may be about this request alone
-            means.routing.failed(worker, now_s)
-            means.on_failure()
-        if self._deliveries >= means.settings.upstream.deliveries or self._refusals >= means.settings.upstream.refusals:
-            raise UpstreamError(
-                f"{self._deliveries + self._refusals} workers in turn failed this request, at last by: {reason}",
-                code="workers_failed",
-            )
-        means.metrics.retried(reason)
+        if isinstance(ending, Whole) and ending.head.status == 503:
+            placement.refusal = ending
+            placement.failed(worker, refusal_reason(ending), delivered=False)
+            return False
+        means.routing.answered(worker)
+        if isinstance(ending, Streamed):
+            self._usage = self._meter.counter.usage()
+            self._code = ending.head.status
+            self._client.finish(keep_alive=self._request.keep_alive)
+        else:
+            self._pass_on(ending)
+        return True
 
     # --- prefill elsewhere
 
-    async def _prefill(self, worker: str) -> bytes | None:
+    async def _prefill(self, choice: Choice, parsed: CompletionRequest, placement: Placement) -> bytes | None:
         """Have the prompt computed. Returns: the body for decode, or None if another choice is to be made."""
-        means, parsed = self._means, self._parsed
-        assert parsed is not None
-        member = means.routing.member(worker)
-        if member is None:
-            return None
+        means, worker = self._means, choice.prefill_worker
+        assert worker is not None
+        address = means.routing.member(worker).address
         body = disaggregate.prefill_body(parsed)
-        head = request_head(
-            self._request, member.address.host_header, member.address.prefix + self._request.path, len(body)
-        )
-        answer = await call(means.pool, member.address, Call(head, body))
-        if isinstance(answer, Whole) and answer.head.status == 200:
-            params = disaggregate.transfer_params(answer.body)
+        head = request_head(self._request, address.host_header, address.prefix + self._request.path, len(body))
+        answer = await call(means.pool, address, Call(head, body))
+        if isinstance(answer, Lost) or answer.head.status == 503:
+            # Another prefill worker, if there is one; else the router lets decode do it all.
+            reason = answer.reason if isinstance(answer, Lost) else refusal_reason(answer)
+            placement.pass_over(worker, reason, stage="prefill_")
+            self._prefill_failed = True
+            return None
+        if answer.head.status == 200:
             means.routing.answered(worker)
-            usage = answer.usage()
+            usage, params = answer.usage(), disaggregate.transfer_params(answer.body)
             self._cached = usage.cached_tokens if usage is not None else None
             if params is not None:
                 return disaggregate.decode_body(parsed, params)
             log.warning("prefill worker %s told no kv_transfer_params: decode computes the prompt", worker)
-        elif isinstance(answer, Whole) and answer.head.status < 500:
+        elif answer.head.status < 500:
             return parsed.body  # it dislikes the request; decode will say so, in words for the client
-        elif isinstance(answer, Lost) or answer.head.status == 503:
-            # Another prefill worker, if there is one; else the router lets decode do it all.
-            means.metrics.retried("prefill_" + (answer.reason if isinstance(answer, Lost) else "unavailable"))
-            means.routing.failed(worker, means.clock())
-            means.on_failure()
-            self._excluded |= {worker}
-            self._refusals += 1
-            if self._refusals < means.settings.upstream.refusals:
-                return None
         else:
             means.metrics.retried(f"prefill_status_{answer.head.status}")
-        means.metrics.fallbacks.inc()
+        return self._alone(choice, parsed, placement)
+
+    def _alone(self, choice: Choice, parsed: CompletionRequest, placement: Placement) -> bytes:
+        """The decode worker is to do it all. Returns: the body for that."""
+        self._means.metrics.fallbacks.inc()
+        self._cached = None
+        placement.sent(choice._replace(prefill_worker=None, hit_tokens=0))
         return parsed.body
 
     # --- answering
@@ -319,75 +212,63 @@ class Exchange:
         head = whole.head
         self._usage = whole.usage()
         self._code = head.status
-        keep = self._request.keep_alive and not self._request.http_10
-        headers = passed_to_client(head.headers)
-        if self._choice is not None:
-            headers += self._extra
-        else:
-            headers.append((b"x-request-id", self._request.id))
+        headers = [*passed_to_client(head.headers), *self._told]
         if head.status not in (204, 304):
             headers.append((b"content-length", b"%d" % len(whole.body)))
-        if not keep:
+        if not self._request.keep_alive:
             headers.append((b"connection", b"close"))
         self._client.write(response_head(head.status, headers) + whole.body)
-        self._client.finish(keep_alive=keep)
+        self._client.finish(keep_alive=self._request.keep_alive)
 
     def _refuse(self, error: GatewayError) -> None:
         self._code = error.status
-        keep = self._request.keep_alive and not self._request.http_10
+        keep = self._request.keep_alive
         self._client.write(error_response(error, request_id=self._request.id, keep_alive=keep))
         self._client.finish(keep_alive=keep)
 
-    def _told_headers(self, choice: Choice, now_s: float) -> list[Header]:
+    def _headers_of(self, choice: Choice, placement: Placement) -> list[Header]:
         headers: list[Header] = [(b"x-request-id", self._request.id), (b"x-penstock-worker", choice.worker.encode())]
         if self._request.header(b"x-penstock-explain") is not None:
-            headers.append((b"x-penstock-explain", self._explanation(choice, now_s)))
+            headers.append((b"x-penstock-explain", _explanation(placement)))
         return headers
-
-    def _explanation(self, choice: Choice, now_s: float) -> bytes:
-        """The router's reasons as one line of JSON, cheapest workers first, as many as fit."""
-        document = dict(self._means.routing.explain(self._routable(), now_s).to_json())
-        document["choice"] = choice._asdict()
-        document["prices"] = list(document["prices"])
-        while True:
-            shown = orjson.dumps(document)
-            if len(shown) <= _EXPLAIN_BYTES or not document["prices"]:
-                return shown[:_EXPLAIN_BYTES]
-            document["prices"].pop()
 
     # --- accounting
 
     def _first_token(self, now_s: float) -> None:
-        self._means.routing.router.first_token(self._number, now_s)
+        if self._placement is not None:
+            self._placement.first_token(now_s)
 
     def _account(self) -> None:
-        metrics, now_s = self._means.metrics, self._means.clock()
-        usage, reading = self._usage, self._reading
+        metrics, usage, placement = self._means.metrics, self._usage, self._placement
         output = usage.output_tokens if usage is not None else self._meter.counter.tokens
-        if self._choice is not None:
-            self._means.routing.router.finished(self._number, now_s, output)
+        expected_hit = 0
+        if placement is not None:
+            expected_hit = placement.choice.hit_tokens if placement.choice is not None else 0
+            placement.end(output)
         metrics.answered(self._code)
-        metrics.request_duration.observe(now_s - self._request.arrived_s)
+        metrics.request_duration.observe(self._means.clock() - self._request.arrived_s)
         metrics.output_tokens.inc(output)
-        if self._code != 200:
+        if self._code != 200 or placement is None:
             return
-        prompt = usage.prompt_tokens if usage is not None else reading.tokens
+        prompt = placement.prompt_tokens if usage is None else usage.prompt_tokens
         cached = self._cached
         if cached is None:
             cached = usage.cached_tokens if usage is not None else None
         if cached is None:
-            cached = self._choice.hit_tokens if self._choice is not None else 0
+            cached = expected_hit
         metrics.prompt_tokens.inc(prompt)
         metrics.prompt_tokens_cached.inc(min(cached, prompt))
         metrics.request_output_tokens.observe(output)
-        if usage is not None and self._parsed is not None and reading.ids is None:
-            self._means.prompts.learn(self._parsed.prompt.chars, usage.prompt_tokens)
+        if usage is not None:
+            placement.learn_length(usage.prompt_tokens)
 
 
-def _hashes(ids: object, block_tokens: int) -> list[int]:
-    if ids is None:
-        return []
-    try:
-        return block_hashes(ids, block_tokens)  # type: ignore[arg-type]
-    except ValueError:
-        return []  # ids beyond 32 bits: the engine will refuse them
+def _explanation(placement: Placement) -> bytes:
+    """The router's reasons as one line of JSON, cheapest workers first, as many as fit."""
+    document = dict(placement.explain().to_json())
+    document["prices"] = list(document["prices"])
+    while True:
+        shown = orjson.dumps(document)
+        if len(shown) <= _EXPLAIN_BYTES or not document["prices"]:
+            return shown[:_EXPLAIN_BYTES]
+        document["prices"].pop()

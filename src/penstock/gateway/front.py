@@ -16,18 +16,19 @@ import zmq
 from penstock.errors import ClientError, GatewayError, Overloaded
 from penstock.gateway.discovery import Discovery
 from penstock.gateway.errors import error_response, json_response
-from penstock.gateway.exchange import Exchange, Means
+from penstock.gateway.exchange import Exchange
 from penstock.gateway.head import Request
 from penstock.gateway.hold import RETRY_AFTER_S, HoldingRoom
 from penstock.gateway.kv_subscriber import KvSubscriber
 from penstock.gateway.kv_translation import Change, Cleared, Stored
+from penstock.gateway.means import Means
 from penstock.gateway.models import ModelList
 from penstock.gateway.prompts import PromptReader, Tokenizer
 from penstock.gateway.requests import Endpoint
 from penstock.gateway.routing import Routing
 from penstock.gateway.scrape import scrape_forever
 from penstock.gateway.settings import GatewaySettings
-from penstock.gateway.upstream import UpstreamPool
+from penstock.gateway.upstream_pool import UpstreamPool
 from penstock.gateway.wire import ClientConnection
 from penstock.messages.worker import WorkerRecord
 from penstock.telemetry.gateway_metrics import GatewayMetrics
@@ -36,7 +37,10 @@ log = logging.getLogger(__name__)
 
 _METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _SWEEP_S = 1.0
+_DOORS_S = 0.2  # discovery opens them at once; this is for workers that were avoided for a moment
 _BEGIN_AGAIN_S = 1.0
+_FLUSH_POLL_S = 0.02
+_ZMQ_SOCKETS = 16_384  # up to four for each worker; the default of 1023 would do for 250
 _COMPLETIONS = frozenset(endpoint.value for endpoint in Endpoint)
 _READS = frozenset((b"/v1/models", b"/health", b"/live", b"/metrics"))
 
@@ -64,14 +68,13 @@ class Front:
             prompts=self._prompts,
             metrics=self.metrics,
             clock=clock,
-            on_failure=self._open_doors_later,
         )
         self._numbers = count()
         self._exchanges: dict[ClientConnection, asyncio.Task[None]] = {}
         self._background: list[asyncio.Task[None]] = []
         self._followed: dict[str, KvSubscriber] = {}
         self._zmq: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._doors: asyncio.TimerHandle | None = None
+        self._zmq.set(zmq.MAX_SOCKETS, _ZMQ_SOCKETS)
         self._ending = False
 
     # --- life
@@ -84,6 +87,7 @@ class Front:
             lambda: scrape_forever(self.routing, self.pool, self.clock, settings.scrape_interval_s), "scraping workers"
         )
         self._begin(self._sweep_forever, "sweeping")
+        self._begin(self._open_doors_forever, "letting held requests try again")
 
     def connection(self) -> ClientConnection:
         """A protocol for a new client."""
@@ -92,12 +96,15 @@ class Front:
     async def end(self, grace_s: float) -> None:
         """Finish what is in flight, at most for `grace_s`; turn away those who are held; then drop everything."""
         self._ending = True
+        deadline_s = self.clock() + grace_s
         self.room.close()
         for connection in list(self.connections):
             connection.close_when_idle()
         if self._exchanges:
             log.info("finishing %d requests", len(self._exchanges))
             await asyncio.wait(list(self._exchanges.values()), timeout=grace_s)
+        while self.connections and not self._exchanges and self.clock() < deadline_s:  # noqa: ASYNC110 - just here
+            await asyncio.sleep(_FLUSH_POLL_S)  # what is answered is on its way: a connection closes once it is sent
         if self._exchanges:
             log.warning("cutting %d requests that did not finish within %g s", len(self._exchanges), grace_s)
         tasks = [*self._exchanges.values(), *self._background]
@@ -107,8 +114,6 @@ class Front:
         for connection in list(self.connections):
             connection.close_when_idle()
             connection.abort()
-        if self._doors is not None:
-            self._doors.cancel()
         for subscriber in self._followed.values():
             subscriber.close()
         self.pool.close()
@@ -222,19 +227,12 @@ class Front:
 
     # --- now and then
 
-    def _open_doors_later(self) -> None:
-        """Let held requests try again once the next of the avoided workers may be."""
-        if self._doors is not None or self._ending:
-            return
-        now_s = self.clock()
-        at_s = self.routing.returns_at_s(now_s)
-        if at_s is not None:
-            self._doors = asyncio.get_running_loop().call_later(at_s - now_s + 0.001, self._open_doors)
-
-    def _open_doors(self) -> None:
-        self._doors = None
-        self.room.open_doors()
-        self._open_doors_later()
+    async def _open_doors_forever(self) -> None:
+        """Let held requests try again whenever somebody may take them, however that came about."""
+        while True:
+            await asyncio.sleep(_DOORS_S)
+            if self.room and self.routing.some_may_serve(self.clock()):
+                self.room.open_doors()
 
     async def _sweep_forever(self) -> None:
         while True:

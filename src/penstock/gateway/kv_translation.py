@@ -46,7 +46,6 @@ class KvTranslation:
     def __init__(self, block_tokens: int) -> None:
         self._block_tokens = block_tokens
         self._ours: dict[int, tuple[int, ...]] = {}
-        self.untranslated = 0  # runs left out so far
 
     def __len__(self) -> int:
         """Blocks of theirs that are known."""
@@ -60,10 +59,11 @@ class KvTranslation:
         """What these events change, in order."""
         for event in events:
             if isinstance(event, BlockStored):
+                if len(self._ours) > MAX_BLOCKS:
+                    self._ours.clear()
+                    yield Cleared()
                 stored = self._stored(event)
-                if stored is None:
-                    self.untranslated += 1
-                else:
+                if stored is not None:
                     yield stored
             elif isinstance(event, BlockRemoved):
                 names = [ours for theirs in event.block_hashes for ours in self._ours.pop(theirs, ())]
@@ -74,6 +74,7 @@ class KvTranslation:
                 yield Cleared()
 
     def _stored(self, event: BlockStored) -> Stored | None:
+        """The run in our names; None, if it is left out."""
         each, rest = divmod(event.block_size, self._block_tokens)
         whole = len(event.token_ids) == event.block_size * len(event.block_hashes)
         if rest or not each or not whole or not event.block_hashes:
@@ -90,9 +91,6 @@ class KvTranslation:
         try:
             names = extend_hashes(seed, event.token_ids, self._block_tokens)
         except ValueError:
-            return None
-        if len(self._ours) + len(event.block_hashes) > MAX_BLOCKS:
-            self._ours.clear()
             return None
         for index, theirs in enumerate(event.block_hashes):
             self._ours[theirs] = tuple(names[index * each : (index + 1) * each])

@@ -1,12 +1,13 @@
 """The answer to `GET /v1/models`: the configured model, else what the workers tell."""
 
+import asyncio
 import time
 
 import orjson
 
 from penstock.gateway.relay import Whole
 from penstock.gateway.routing import Routing
-from penstock.gateway.upstream import UpstreamPool
+from penstock.gateway.upstream_pool import UpstreamPool
 from penstock.gateway.whole import call, get
 
 _LIMIT_BYTES = 1024 * 1024
@@ -22,17 +23,19 @@ class ModelList:
         self._routing = routing
         self._pool = pool
         self._created = int(time.time())
-        self._known: dict[str, dict[str, object]] = {}  # the last that each model's worker told
+        self._known: list[dict[str, object]] = []  # the last that a worker told
         self._asked_turnover = -1
+        self._asking = asyncio.Lock()
 
     async def document(self) -> bytes:
         """The whole list as JSON."""
         if self._name is not None:
             models = [{"id": self._name, "object": "model", "created": self._created, "owned_by": "penstock"}]
             return orjson.dumps({"object": "list", "data": models})
-        if self._asked_turnover != self._routing.turnover:
-            await self._ask()
-        return orjson.dumps({"object": "list", "data": list(self._known.values())})
+        async with self._asking:  # many clients, one question
+            if self._asked_turnover != self._routing.turnover:
+                await self._ask()
+        return orjson.dumps({"object": "list", "data": self._known})
 
     async def _ask(self) -> None:
         """Ask the workers in turn until one answers: all of a deployment serve the same model."""
@@ -42,9 +45,8 @@ class ModelList:
             answer = await call(self._pool, member.address, what)
             models = _models(answer.body) if isinstance(answer, Whole) and answer.head.status == 200 else None
             if models is not None:
-                for model in models:
-                    self._known[str(model["id"])] = model
-                self._asked_turnover = turnover
+                self._known, self._asked_turnover = models, turnover
+                return
 
 
 def _models(body: bytes) -> list[dict[str, object]] | None:

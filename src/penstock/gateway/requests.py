@@ -46,10 +46,7 @@ class CompletionRequest:
     """What the gateway knows of a body. `document` is the parsed whole, kept for P/D, never printed."""
 
     endpoint: Endpoint
-    model: str | None
     stream: bool
-    max_tokens: int | None
-    choices: int
     cache_salt: str | None
     prompt: Prompt
     body: bytes = field(repr=False)
@@ -64,23 +61,15 @@ def parse_completion(endpoint: Endpoint, body: bytes) -> CompletionRequest:
         raise ClientError(f"the body is not valid JSON: {error}", code="invalid_json") from error
     if not isinstance(document, dict):
         raise ClientError("the body must be a JSON object", code="invalid_json")
-    limits = [_positive(document.get(name)) for name in ("max_completion_tokens", "max_tokens")]
-    model, salt = document.get("model"), document.get("cache_salt")
+    salt = document.get("cache_salt")
     return CompletionRequest(
         endpoint=endpoint,
-        model=model if isinstance(model, str) else None,
         stream=document.get("stream") is True,
-        max_tokens=next((limit for limit in limits if limit is not None), None),
-        choices=_positive(document.get("n")) or 1,
         cache_salt=salt if isinstance(salt, str) else None,
         prompt=_chat(document) if endpoint is Endpoint.CHAT else _completion(document.get("prompt")),
         body=body,
         document=document,
     )
-
-
-def _positive(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _chat(document: dict[str, Any]) -> Prompt:

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _AVOID_FIRST_S = 0.5  # a supervisor sees a dead process in less
 _AVOID_MOST_S = 5.0  # so that a worker that is back is found within seconds
+_DOUBLINGS_MOST = 4  # from the first to the most
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,16 @@ class Routing:
         """Whether some listed worker may answer a request: an aggregated one, or a decode worker."""
         return any(member.record.role is not Role.PREFILL for member in self._members.values())
 
-    def member(self, worker: str) -> Member | None:
-        """A listed worker by id."""
-        return self._members.get(worker)
+    def some_may_serve(self, now_s: float) -> bool:
+        """Whether some worker may answer a request and is not avoided now."""
+        return any(
+            member.record.role is not Role.PREFILL and not self._avoids(worker, now_s)
+            for worker, member in self._members.items()
+        )
+
+    def member(self, worker: str) -> Member:
+        """A listed worker by id: whoever has just been chosen. Raises: KeyError, for others."""
+        return self._members[worker]
 
     def update(self, records: Sequence[WorkerRecord]) -> tuple[list[Member], list[Member]]:
         """Take the list that discovery gives. Returns: who came, who went."""
@@ -108,12 +116,8 @@ class Routing:
             return
         avoided = self._avoided.setdefault(worker, _Avoided())
         if now_s >= avoided.until_s:  # many requests that fail together are one strike
-            avoided.strikes += 1
-            avoided.until_s = now_s + min(_AVOID_FIRST_S * 2 ** (avoided.strikes - 1), _AVOID_MOST_S)
-
-    def returns_at_s(self, now_s: float) -> float | None:
-        """When the next of the avoided workers may be tried again; None if none is avoided."""
-        return min((until.until_s for until in self._avoided.values() if until.until_s > now_s), default=None)
+            avoided.until_s = now_s + min(_AVOID_FIRST_S * 2**avoided.strikes, _AVOID_MOST_S)
+            avoided.strikes = min(avoided.strikes + 1, _DOUBLINGS_MOST)
 
     def answered(self, worker: str) -> None:
         """A worker answered: whatever it did before is forgiven."""
@@ -124,10 +128,14 @@ class Routing:
         """A scrape told what a worker has."""
         self.router.measured(worker, load, now_s)
 
+    def _avoids(self, worker: str, now_s: float) -> bool:
+        avoided = self._avoided.get(worker)
+        return avoided is not None and avoided.until_s > now_s
+
     def _without_avoided(self, request: RouteRequest, now_s: float) -> RouteRequest:
         if not self._avoided:
             return request
-        avoided = frozenset(worker for worker, until in self._avoided.items() if until.until_s > now_s)
+        avoided = frozenset(worker for worker in self._avoided if self._avoids(worker, now_s))
         return replace(request, exclude=request.exclude | avoided) if avoided else request
 
     def _adopt_block_size(self, record: WorkerRecord) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from penstock.gateway.relay import Whole
 from penstock.gateway.routing import Member, Routing
-from penstock.gateway.upstream import UpstreamPool
+from penstock.gateway.upstream_pool import UpstreamPool
 from penstock.gateway.whole import call, get
 from penstock.router.worker_info import WorkerLoad
 

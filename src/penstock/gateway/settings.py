@@ -14,9 +14,10 @@ class WireLimits:
         head_bytes: request line and headers; 64 KiB is four times what common servers take.
         body_bytes: one request body; a prompt of a million token ids is about 7 MB.
         connections: open client connections; one more is answered 503.
-        pipelined: requests that may wait behind one in progress on the same connection.
+        pipelined: requests that wait behind one in progress on the same connection, before no more of it is read.
         idle_timeout_s: a kept-alive connection without a request is closed after this.
         receive_timeout_s: silence in the middle of a request, after which it is answered 408.
+        flush_timeout_s: a connection that is to close is cut after this, if its client does not read the rest.
     """
 
     head_bytes: int = 64 * 1024
@@ -25,6 +26,7 @@ class WireLimits:
     pipelined: int = 16
     idle_timeout_s: float = 75.0
     receive_timeout_s: float = 30.0
+    flush_timeout_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

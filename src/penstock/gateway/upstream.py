@@ -1,4 +1,4 @@
-"""Connections to workers: one request at a time each, kept open and used again.
+"""A connection to a worker: one request at a time, kept open and used again.
 
 Only the head of a response is read here. What follows goes through httptools too, but without a callback for bodies:
 at 0.05 µs a read it finds the message's end and checks its framing, while the bytes themselves are handed on as they
@@ -21,6 +21,7 @@ from penstock.gateway.head import Header, first
 from penstock.gateway.settings import UpstreamLimits
 
 _HEAD_END = b"\r\n\r\n"
+STALLED = "stalled"
 _STALE_WITHIN_S = 1.0  # a close that crossed with our request is seen at once; later ones are the worker's failure
 _LAST_CHUNK = b"0\r\n\r\n"
 
@@ -90,6 +91,13 @@ class Sink(Protocol):
     def lost(self, lost: Lost) -> None: ...
 
 
+class Owner(Protocol):
+    """Who keeps connections between requests."""
+
+    def give_back(self, connection: "UpstreamConnection") -> None: ...
+    def gone(self, connection: "UpstreamConnection") -> None: ...
+
+
 class UpstreamConnection(asyncio.Protocol):
     """One connection to a worker."""
 
@@ -101,10 +109,11 @@ class UpstreamConnection(asyncio.Protocol):
         "_head",
         "_headers",
         "_keep",
+        "_limits",
         "_messages",
+        "_owner",
         "_parser",
         "_paused",
-        "_pool",
         "_sink",
         "address",
         "touched_s",
@@ -112,8 +121,9 @@ class UpstreamConnection(asyncio.Protocol):
         "used",
     )
 
-    def __init__(self, pool: "UpstreamPool", address: Address, clock: Callable[[], float]) -> None:
-        self._pool = pool
+    def __init__(self, owner: Owner, address: Address, limits: UpstreamLimits, clock: Callable[[], float]) -> None:
+        self._owner = owner
+        self._limits = limits
         self._clock = clock
         self._parser: httptools.HttpResponseParser | None = None
         self._sink: Sink | None = None
@@ -153,9 +163,17 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.write(head)
             self.transport.write(body)
 
-    def cancel(self) -> None:
-        """Nobody wants the response any more: cut the connection, so that the worker stops at once."""
-        self._sink = None
+    def cancel(self, sink: Sink) -> None:
+        """This sink wants no more: cut the connection, so that the worker stops at once.
+
+        Nothing happens, if its response has ended: by now the connection may serve somebody else.
+        """
+        if self._sink is sink:
+            self._sink = None
+            self.drop()
+
+    def drop(self) -> None:
+        """Cut the connection. Who waits for a response is told that it is lost."""
         self._keep = False
         if self.transport is not None:
             self.transport.abort()
@@ -174,7 +192,7 @@ class UpstreamConnection(asyncio.Protocol):
     def sweep(self, now_s: float, silence_timeout_s: float) -> None:
         """Give up on a response that has been silent for too long."""
         if self._sink is not None and now_s - self.touched_s > silence_timeout_s:
-            self._fail("stalled" if self._paused else "silent")
+            self._fail(STALLED if self._paused else "silent")
 
     # --- from the transport ---
 
@@ -184,7 +202,7 @@ class UpstreamConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         sink = self._sink
         if sink is None:
-            self.cancel()  # an answer that nobody asked for
+            self.drop()  # an answer that nobody asked for
             return
         self.touched_s = self._clock()
         self._begun = True
@@ -204,10 +222,10 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         sink, self._sink = self._sink, None
-        self._pool.gone(self)
+        self._owner.gone(self)
         if sink is None:
             return
-        if exc is None and self._head is not None and self._head.until_close:
+        if exc is None and self._keep and self._head is not None and self._head.until_close:
             sink.end()
         else:
             stale = self.used > 1 and not self._begun and self._clock() - self.touched_s < _STALE_WITHIN_S
@@ -219,7 +237,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._messages += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        if self._head is None:  # else a trailer: it must not pass for a header
+            self._headers.append((name.lower(), value))
 
     def on_message_complete(self) -> None:
         assert self._parser is not None
@@ -234,7 +253,7 @@ class UpstreamConnection(asyncio.Protocol):
             end = buffer.find(_HEAD_END) + len(_HEAD_END)
             if end < len(_HEAD_END):
                 self._buffer = buffer
-                if len(buffer) > self._pool.limits.head_bytes:
+                if len(buffer) > self._limits.head_bytes:
                     self._fail("malformed")
                 return
             head = self._parse_head(buffer[:end])
@@ -264,7 +283,7 @@ class UpstreamConnection(asyncio.Protocol):
         parser = self._parser
         assert parser is not None
         try:
-            if len(raw) > self._pool.limits.head_bytes:
+            if len(raw) > self._limits.head_bytes:
                 return None
             parser.feed_data(raw)
         except httptools.HttpParserError:
@@ -289,13 +308,13 @@ class UpstreamConnection(asyncio.Protocol):
         assert sink is not None
         if data:
             sink.body(data)
-        self._pool.give_back(self)
+        self._owner.give_back(self)
         sink.end()
 
     def _fail(self, reason: str) -> None:
         sink, self._sink = self._sink, None
         at_chunk_end = reason != "malformed" and self._between_chunks()
-        self.cancel()
+        self.drop()
         if sink is not None:
             sink.lost(Lost(reason, at_chunk_end=at_chunk_end))
 
@@ -308,67 +327,3 @@ class UpstreamConnection(asyncio.Protocol):
         except httptools.HttpParserError:
             return False
         return self._complete
-
-
-class UpstreamPool:
-    """All connections to all workers."""
-
-    def __init__(self, limits: UpstreamLimits, clock: Callable[[], float]) -> None:
-        self.limits = limits
-        self._clock = clock
-        self._idle: dict[Address, list[UpstreamConnection]] = {}
-        self._all: set[UpstreamConnection] = set()
-
-    def idle(self, address: Address) -> UpstreamConnection | None:
-        """An open connection that waits for work, the one used last; None if there is none."""
-        waiting = self._idle.get(address)
-        while waiting:
-            connection = waiting.pop()
-            if connection.open:
-                return connection
-        return None
-
-    async def connect(self, address: Address) -> UpstreamConnection:
-        """A new connection. Raises: OSError, TimeoutError."""
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(self.limits.connect_timeout_s):
-            _, connection = await loop.create_connection(
-                lambda: UpstreamConnection(self, address, self._clock), address.host, address.port
-            )
-        self._all.add(connection)
-        return connection
-
-    def give_back(self, connection: UpstreamConnection) -> None:
-        """Its response is complete: keep it for the next request, if both sides want that."""
-        waiting = self._idle.setdefault(connection.address, [])
-        if connection.open and len(waiting) < self.limits.idle_connections:
-            connection.resume()
-            waiting.append(connection)
-        elif connection.transport is not None:
-            connection.transport.close()
-
-    def gone(self, connection: UpstreamConnection) -> None:
-        """Its transport is closed."""
-        self._all.discard(connection)
-        waiting = self._idle.get(connection.address)
-        if waiting is not None and connection in waiting:
-            waiting.remove(connection)
-
-    def forget(self, address: Address) -> None:
-        """A worker is no longer listed: drop its idle connections. Those in use finish."""
-        for connection in self._idle.pop(address, []):
-            connection.cancel()
-
-    def sweep(self, now_s: float) -> None:
-        """Called every second or so: close idle connections that are old, fail busy ones that are silent."""
-        for waiting in self._idle.values():
-            for connection in [c for c in waiting if now_s - c.touched_s > self.limits.idle_timeout_s]:
-                connection.cancel()
-        for connection in list(self._all):
-            connection.sweep(now_s, self.limits.silence_timeout_s)
-
-    def close(self) -> None:
-        """Cut every connection."""
-        for connection in list(self._all):
-            connection.cancel()
-        self._idle.clear()

@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import dataclass
 
 from penstock.gateway.relay import Dechunker, Whole
-from penstock.gateway.upstream import Address, Lost, ResponseHead, UpstreamPool
+from penstock.gateway.upstream import Address, Lost, ResponseHead
+from penstock.gateway.upstream_pool import UpstreamPool
 
 
 class WholeSink:
@@ -54,28 +55,10 @@ class Call:
 
 
 async def call(pool: UpstreamPool, address: Address, what: Call) -> Whole | Lost:
-    """Send a request and wait for its whole answer. A kept connection that had been closed is replaced by a new one."""
+    """Send a request and wait for its whole answer."""
     try:
         async with asyncio.timeout(what.timeout_s):
-            while True:
-                connection = pool.idle(address)
-                try:
-                    connection = connection or await pool.connect(address)
-                except OSError:  # TimeoutError of connecting included
-                    return Lost("connect")
-                sink = WholeSink(what.limit_bytes)
-                connection.send(sink, what.head, what.body)
-                try:
-                    ending = await sink.done
-                except asyncio.CancelledError:
-                    connection.cancel()
-                    raise
-                if isinstance(ending, Lost):
-                    connection.cancel()
-                    if ending.stale:
-                        pool.forget(address)
-                        continue
-                return ending
+            return await pool.ask(address, lambda _: WholeSink(what.limit_bytes), what.head, what.body)
     except TimeoutError:
         return Lost("silent")
 

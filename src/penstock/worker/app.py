@@ -8,7 +8,7 @@ import uuid
 import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -47,7 +47,11 @@ class WorkerApi:
                 Route("/drain", self.drain, methods=["GET", "POST"]),
                 Route("/internal/kv/{name}", self.kv, methods=["GET", "DELETE"]),
             ],
-            exception_handlers={GatewayError: _answer_error, HTTPException: _answer_http_error},
+            exception_handlers={
+                GatewayError: _answer_error,
+                HTTPException: _answer_http_error,
+                ClientDisconnect: _answer_nobody,
+            },
         )
 
     async def chat_completions(self, request: Request) -> Answering:
@@ -155,6 +159,11 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Overloaded):
         headers["retry-after"] = str(max(1, round(error.retry_after_s)))
     return Response(error_body(error), status_code=error.status, media_type="application/json", headers=headers)
+
+
+async def _answer_nobody(request: Request, error: Exception) -> Response:
+    """The client left in the middle of its own request: nothing to say, and no fault of ours."""
+    return Response(status_code=499)
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

@@ -161,7 +161,6 @@ class WorkerService:
         self._look_drained()
 
     def _look_drained(self) -> None:
-        # Pinned KV is freed a moment before it leaves the table, so look again once that is done.
         if self._draining and not self.left:
             self.drained.set()
 
