@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from penstock.control.child import MAX_LOG_BYTES, TETHER_VARIABLE, Child
 
 SLEEP = "import time; time.sleep(60)"
@@ -148,3 +150,16 @@ def test_a_command_whose_supervisor_is_already_gone_ends_at_once() -> None:
     )
     assert done.returncode == -signal.SIGKILL
     assert done.stdout == b""
+
+
+def test_a_child_whose_words_cannot_be_kept_is_not_begun(tmp_path: Path) -> None:
+    """Its folder is gone, or the disk is full: no process may run that nobody knows of."""
+
+    async def main() -> None:
+        program = f"{SLEEP}  # {tmp_path}"
+        await Child.begin([sys.executable, "-c", program], log_file=tmp_path / "gone" / "log", exited=print)
+
+    with pytest.raises(FileNotFoundError):
+        asyncio.run(main())
+    left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert left.stdout == ""

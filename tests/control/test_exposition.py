@@ -17,13 +17,14 @@ def test_what_prometheus_client_writes_is_read_back() -> None:
     hits = Counter("hits", "", ["pool"], registry=registry)
     hits.labels('a "quoted" {name}').inc(3)
     hits.labels("b\\c").inc(4)
+    hits.labels("C:\\new\n\u2028").inc(5)
     ttft = Histogram("ttft_seconds", "", buckets=(0.1, 0.5), registry=registry)
     for value in (0.05, 0.3, 9.0):
         ttft.observe(value)
     scrape = parse_exposition(generate_latest(registry).decode(), WANTED)
     assert scrape.total("load") == 2.5
-    assert scrape.total("hits_total") == 7
-    assert scrape.by("hits_total", "pool") == {'a "quoted" {name}': 3, "b\\c": 4}
+    assert scrape.total("hits_total") == 12
+    assert scrape.by("hits_total", "pool") == {'a "quoted" {name}': 3, "b\\c": 4, "C:\\new\n\u2028": 5}
     assert scrape.buckets("ttft_seconds") == {0.1: 1, 0.5: 2, math.inf: 3}
 
 

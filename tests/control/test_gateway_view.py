@@ -111,13 +111,14 @@ def test_a_restart_of_the_gateway_loses_no_count_and_invents_none() -> None:
     assert view.signals(20, 5)[Signal.DEMAND].value == pytest.approx(4, rel=0.1)
 
 
-def test_endings_are_sorted_by_code_and_those_whose_client_left_stand_apart() -> None:
+def test_endings_are_sorted_by_code_and_what_clients_did_wrong_stands_apart() -> None:
     view, metrics = view_after(1)
     for code, count in ((429, 2), (503, 3), (502, 1), (400, 1), (499, 5)):
         serve(metrics, count, code=code)
     view.read(2, scraped(metrics))
     totals = view.totals()
-    assert (totals["completed"], totals["rejected"], totals["failed"], totals["client_left"]) == (4, 5, 2, 5)
+    assert (totals["completed"], totals["rejected"], totals["failed"], totals["client_left"]) == (4, 5, 1, 5)
+    assert totals["client_errors"] == 1
 
 
 def test_within_target_is_counted_exactly_at_the_target() -> None:

@@ -27,6 +27,7 @@ from penstock.control.life_events import (
 from penstock.control.lifecycle import (
     AWAY_S,
     DRAIN_GRACE_S,
+    FORGIVEN_AFTER_S,
     LONGEST_BACK_OFF_S,
     MAX_FAILED_STARTS,
     SILENT_AFTER_S,
@@ -210,6 +211,31 @@ def test_a_pool_that_never_starts_gives_up_loudly_and_once() -> None:
     assert len(shell.all_said(PoolGaveUp)) == 1
     assert str(MAX_FAILED_STARTS) in shell.life.gave_up
     assert not shell.life.workers
+
+
+def test_a_pool_in_which_one_serves_keeps_trying_for_the_others_ever_more_slowly() -> None:
+    """What stands in the way of a second one (memory, a port) may pass; that the spec is right, the first one shows."""
+    shell = ready_pool(1)
+    shell.tell(Want(replicas=2))
+    for _ in range(240):
+        for worker in set(shell.alive) - {"w-1"}:
+            shell.die(worker)
+        shell.pass_time(1)
+    assert shell.life.gave_up is None
+    waits = [died.again_in_s for died in shell.all_said(Died)]
+    assert waits[:6] == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0]
+    assert set(waits[6:]) == {LONGEST_BACK_OFF_S}
+    shell.pass_time(LONGEST_BACK_OFF_S + COLD_S + 1)
+    assert len(shell.life.ready) == 2
+
+
+def test_deaths_far_apart_are_not_in_a_row() -> None:
+    shell = ready_pool(2)
+    for _ in range(5):
+        shell.pass_time(FORGIVEN_AFTER_S)
+        shell.die(max(shell.life.ready))
+        shell.pass_time(WARM_S + 2)
+    assert {died.again_in_s for died in shell.all_said(Died)} == {0.0}
 
 
 def test_a_hung_worker_is_taken_off_the_list_killed_and_replaced() -> None:

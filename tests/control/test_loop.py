@@ -119,7 +119,7 @@ class Heard:
 
 def live(spec: DeploymentBody, *listeners: Listener) -> Heard:
     heard, clock = Heard(), VirtualClock()
-    clock.run(run(ScriptedWorld(spec), spec, clock, [heard, *listeners], until_s=RUN_S))
+    clock.run(run(ScriptedWorld(spec), Decisions.of(spec), clock, [heard, *listeners], until_s=RUN_S))
     return heard
 
 
@@ -208,7 +208,7 @@ class BadListener:
 
 def test_a_bad_second_is_counted_and_left_behind(caplog: pytest.LogCaptureFixture) -> None:
     spec, clock, heard, faults = deployment(), VirtualClock(), Heard(), Faults()
-    clock.run(run(BadWorld(spec), spec, clock, [BadListener(), heard], until_s=12.0, faults=faults))
+    clock.run(run(BadWorld(spec), Decisions.of(spec), clock, [BadListener(), heard], until_s=12.0, faults=faults))
     assert [o.time_s for o in heard.observations] == [0, 1, 2, 5, 6, 7, 8, 9, 10, 11]
     assert [d.time_s for d in heard.decisions if d.component == "planned"] == [0, 5, 10]
     assert faults.counts["observe"] == 2
@@ -227,7 +227,7 @@ def test_a_policy_that_fails_leaves_its_own_pool_as_it_is_and_no_other(monkeypat
         raise ZeroDivisionError("mix")
 
     monkeypatch.setattr(broken, "decide", fail)
-    clock.run(run(ScriptedWorld(spec), spec, clock, [heard], until_s=6.0, faults=faults))
+    clock.run(run(ScriptedWorld(spec), Decisions.of(spec), clock, [heard], until_s=6.0, faults=faults))
     assert faults.counts["decide"] == 2
     assert {d.component for d in heard.decisions} == {"hpa", "keda", "fixed"}
 

@@ -1,6 +1,7 @@
 """A pool of real processes (small ones): faults that a state machine alone cannot show."""
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -10,12 +11,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from penstock.control import life_events, lifecycle
+from penstock.control import life_events, lifecycle, pool_shell
 from penstock.control.clocks import MonotonicClock
 from penstock.control.health import is_healthy, open_session, scrape, serves
 from penstock.control.life_events import Want
 from penstock.control.lifecycle import PoolLife
-from penstock.control.pool_shell import PoolShell
+from penstock.control.pool_shell import PoolShell, Running
+from penstock.control.worker_view import WorkerView
 from penstock.messages.engine_spec import StartupSpec
 
 FAKE = Path(__file__).with_name("fake_worker.py")
@@ -186,6 +188,73 @@ def test_a_program_that_cannot_be_begun_is_a_failed_start(tmp_path: Path, monkey
         pool.shell.tell(Want(replicas=1))
         await pool.until(lambda: pool.shell.life.gave_up is not None)
         assert "could not be begun: No such file" in str(pool.shell.life.gave_up)
+
+    in_pool(tmp_path, test)
+
+
+def test_a_list_that_cannot_be_written_is_written_later_and_stops_nothing_else(tmp_path: Path) -> None:
+    """A full disk while one worker becomes ready and another is to go."""
+
+    async def test(pool: Pool) -> None:
+        pool.shell.tell(Want(replicas=2))
+        await pool.ready(2)
+        published = pool.shell._publish
+
+        def full() -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        pool.shell._publish = full
+        pool.shell.tell(Want(replicas=1))
+        await pool.until(lambda: len(pool.shell.running) == 1)
+        assert len(pool.published[-1]) == 2
+        pool.shell._publish = published
+        await pool.until(lambda: len(pool.published[-1]) == 1)
+
+    in_pool(tmp_path, test)
+
+
+def test_a_machine_without_a_free_port_is_a_failed_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_free(host: str) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def test(pool: Pool) -> None:
+        monkeypatch.setattr(pool_shell, "free_port", none_free)
+        pool.shell.tell(Want(replicas=1))
+        await pool.until(lambda: pool.shell.life.deaths)
+        monkeypatch.undo()
+        await pool.ready(1)
+
+    in_pool(tmp_path, test)
+
+
+def test_a_health_check_that_fails_by_itself_is_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the worker would never be asked again, and die of silence."""
+    asked = 0
+
+    async def broken(self: FakeKind, url: str) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise RuntimeError("no such session")
+        return await is_healthy(self.session, url)
+
+    async def test(pool: Pool) -> None:
+        monkeypatch.setattr(FakeKind, "is_healthy", broken)
+        pool.shell.tell(Want(replicas=1))
+        await pool.until(lambda: pool.shell.life.ready == {"w-1"})
+
+    in_pool(tmp_path, test)
+
+
+def test_the_end_of_a_pool_waits_for_its_processes_and_for_no_question(tmp_path: Path) -> None:
+    async def test(pool: Pool) -> None:
+        pool.shell.tell(Want(replicas=1))
+        await pool.ready(1)
+        pool.shell._later(asyncio.sleep(60))  # a probe that hangs
+        pool.shell.running["w-9"] = Running(WorkerView(0.0), beginning=pool.shell._later(asyncio.sleep(0)))
+        pool.shell.close()
+        pool.shell.kill()
+        await asyncio.wait_for(pool.shell.gone(), 5)
 
     in_pool(tmp_path, test)
 

@@ -41,6 +41,16 @@ def begin(*args: object) -> subprocess.Popen[str]:
     )
 
 
+def end_all(process: subprocess.Popen[str]) -> set[int]:
+    """End it if it is still there, and whatever it left. Returns: what it left."""
+    left = others(process.pid)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+    return left
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_demo_loses_nothing_and_its_pool_goes_up_and_down(tmp_path: Path) -> None:
@@ -83,14 +93,31 @@ def test_the_demo_ends_at_once_when_it_is_told_to(tmp_path: Path, number: signal
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=30)
     finally:
-        for left in others(process.pid):
-            os.kill(left, signal.SIGKILL)
-        process.kill()
-        process.wait()
+        left = end_all(process)
     assert process.returncode == 130, stderr
     assert stdout == ""
     assert "Traceback" not in stderr
-    assert not others(process.pid)
+    assert not left
+
+
+@pytest.mark.slow
+def test_the_demo_cut_short_under_load_tells_what_it_has_and_leaves_no_process(tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    process = begin("--out", out, "--port", 0, "--web-port", 0, "--json")
+    try:
+        deadline_s = time.monotonic() + 40
+        while not (out / "requests.jsonl").exists() and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+        time.sleep(5)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+    finally:
+        left = end_all(process)
+    assert process.returncode == 0, stderr
+    assert "Traceback" not in stderr
+    assert json.loads(stdout)["requests"]["completed"] > 0
+    assert (out / "report.html").exists()
+    assert not left
 
 
 def test_the_spec_of_the_demo_is_the_one_in_examples() -> None:

@@ -40,8 +40,8 @@ TRACE = "azure-code-excerpt"
 START_S, STRETCH_S = 295.0, 168.0  # of the excerpt: steady, silent, three bursts of up to five times as much, silent
 SPEED = 1.6
 SEED = 0
-ANSWER_TIMEOUT_S = 20.0  # with what follows, three minutes are never passed
-READY_WITHIN_S = 30.0
+ANSWER_TIMEOUT_S = 30.0  # with what follows, three minutes are never passed
+READY_WITHIN_S = 20.0
 SETTLE_WITHIN_S = 18.0  # for the pool to come down after the last request
 _RECORDS = ("summary.json", "requests.jsonl", "decisions.jsonl", "history.jsonl", "run.json", "report.html")
 

@@ -55,9 +55,13 @@ def log_to_stderr() -> None:
 
 def read_spec(path: Path) -> InferenceDeployment:
     """Read a deployment file. Raises: InputError."""
+    return parse_spec(read_text(path, "deployment"), source=str(path))
+
+
+def read_text(path: Path, what: str) -> str:
+    """Read a file that the user named. Raises: InputError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(str(path), f"cannot be read ({reason})", "name a deployment file in YAML") from error
-    return parse_spec(text, source=str(path))
+        raise InputError(str(path), f"cannot be read ({reason})", f"name a {what} file in YAML") from error

@@ -104,7 +104,7 @@ async def _watch(
 ) -> list[Decision]:
     from penstock.control.clocks import MonotonicClock
     from penstock.control.health import open_session
-    from penstock.control.loop import Listener, in_thread, run
+    from penstock.control.loop import Decisions, Listener, in_thread, run
     from penstock.control.watched import Watched
     from penstock.telemetry.journal import Journal
 
@@ -118,7 +118,7 @@ async def _watch(
             listeners.append(journal)
         session = await stack.enter_async_context(open_session())
         world = Watched(spec, clock, session, gateway=gateway, workers=workers)
-        loop = asyncio.create_task(run(world, spec, clock, listeners, until_s=for_s, decider=in_thread))
+        loop = asyncio.create_task(run(world, Decisions.of(spec), clock, listeners, until_s=for_s, decider=in_thread))
         end_on_signals(loop.cancel)
         note(f"penstock planner: watching {gateway}; changes nothing")
         with contextlib.suppress(asyncio.CancelledError):

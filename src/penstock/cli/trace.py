@@ -89,14 +89,18 @@ def synthesize(
     rate: Annotated[float, typer.Option(help="Requests a second; of diurnal the lowest, of ramp the first.")] = 1.0,
     shape: Annotated[Shape, typer.Option(help="How the rate moves.")] = Shape.CONSTANT,
     peak: Annotated[float, typer.Option(help="Highest rate of diurnal and spike, last of ramp.")] = 0.0,
-    period_s: Annotated[float, typer.Option(help="Of the diurnal shape.")] = 86_400.0,
+    period_s: Annotated[float, typer.Option(help="Seconds of one wave of the diurnal shape.")] = 86_400.0,
     spike_at_s: Annotated[float, typer.Option(help="When the spike begins.")] = 0.0,
-    spike_for_s: Annotated[float, typer.Option(help="How long it lasts.")] = 60.0,
+    spike_for_s: Annotated[float, typer.Option(help="How long the spike lasts.")] = 60.0,
     cv: Annotated[float, typer.Option(help="Burstiness: 1 Poisson, above it gamma bursts, below it regular.")] = 1.0,
     input_tokens: Annotated[float, typer.Option(help="Mean new prompt tokens of a request.")] = 1000.0,
-    input_tokens_cv: Annotated[float, typer.Option(help="Their spread: standard deviation over mean.")] = 1.0,
+    input_tokens_cv: Annotated[
+        float, typer.Option(help="Their spread: standard deviation over mean; 0: all alike.")
+    ] = 1.0,
     output_tokens: Annotated[float, typer.Option(help="Mean output tokens.")] = 100.0,
-    output_tokens_cv: Annotated[float, typer.Option(help="Their spread.")] = 1.0,
+    output_tokens_cv: Annotated[
+        float, typer.Option(help="Their spread: standard deviation over mean; 0: all alike.")
+    ] = 1.0,
     max_tokens: Annotated[int, typer.Option(help="Longest single prompt or output.")] = 16_384,
     system_prompts: Annotated[int, typer.Option(help="Different system prompts that requests share.")] = 0,
     system_tokens: Annotated[int, typer.Option(help="Length of each system prompt.")] = 0,

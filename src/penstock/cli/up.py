@@ -60,7 +60,8 @@ async def _serve(deployment: Deployment, for_s: float | None) -> tuple[Result, s
     end_on_signals(deployment.end)
     gave_up = None
     async with deployment:
-        note(f"penstock up: requests to {deployment.gateway_url}/v1, live page at {deployment.page_url}")
+        if await deployment.listening():
+            note(f"penstock up: requests to {deployment.gateway_url}/v1, live page at {deployment.page_url}")
         screen = asyncio.create_task(show(deployment))
         try:
             await deployment.wait(for_s)

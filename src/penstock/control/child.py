@@ -40,20 +40,22 @@ class Child:
         # A pipe of our own: asyncio's makes `wait` wait for whoever inherited the other end, too.
         reading, writing = os.pipe()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=writing,
-                stderr=writing,
-                process_group=0,  # a Ctrl-C on the terminal is ours to pass on
-                env={**os.environ, TETHER_VARIABLE: str(os.getpid())},
-            )
-            return cls(process, _Output(reading, log_file), exited)
-        except BaseException:
-            os.close(reading)
-            raise
+            output = _Output(reading, log_file)  # first: what cannot be heard must not run
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *arguments,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=writing,
+                    stderr=writing,
+                    process_group=0,  # a Ctrl-C on the terminal is ours to pass on
+                    env={**os.environ, TETHER_VARIABLE: str(os.getpid())},
+                )
+            except BaseException:
+                output.close()
+                raise
         finally:
             os.close(writing)
+        return cls(process, output, exited)
 
     @property
     def pid(self) -> int:
@@ -91,8 +93,13 @@ class _Output:
     """What a child says: read as it comes, kept in a bounded file and, for its last line, in memory."""
 
     def __init__(self, pipe: int, log_file: Path) -> None:
+        """Owns the pipe from now on. Raises: OSError."""
         self._pipe = pipe
-        self._log = log_file.open("wb", buffering=0)
+        try:
+            self._log = log_file.open("wb", buffering=0)
+        except OSError:
+            os.close(pipe)
+            raise
         self._kept = 0
         self._last_line = ""
         self._loop = asyncio.get_running_loop()

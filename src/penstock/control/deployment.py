@@ -22,7 +22,7 @@ from penstock.control.faults import Faults
 from penstock.control.health import open_session
 from penstock.control.latest import Latest
 from penstock.control.launch import tokenizer_of
-from penstock.control.loop import Listener, in_thread, run
+from penstock.control.loop import Decisions, Listener, in_thread, run
 from penstock.control.machine import Machine
 from penstock.control.run_directory import RunDirectory
 from penstock.control.tally import Tally
@@ -111,6 +111,14 @@ class Deployment:
             await asyncio.sleep(0.05)
         return True
 
+    async def listening(self) -> bool:
+        """Wait until the gateway answers. False: it ended before."""
+        while not self.machine.gateway.life.ready:
+            if self._ending.is_set():
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
     async def wait(self, for_s: float | None = None) -> None:
         """Serve until somebody ends it, or for so long. Raises: GiveUp, if a pool that serves nothing gave up."""
         with contextlib.suppress(TimeoutError):
@@ -160,6 +168,7 @@ class Deployment:
             host=places.host,
             port=port,
             log_directory=_logs(places.out, directory),
+            faults=self.faults,
             gave_up=self._pool_gave_up,
         )
         hosts = ("*",) if places.host in _ANY_HOST else (*LOOPBACK, places.host)
@@ -175,7 +184,7 @@ class Deployment:
         self._keep(
             run(
                 self._machine,
-                spec,
+                Decisions.of(spec),
                 self.clock,
                 (*listeners, *self._more_listeners),
                 decider=in_thread,

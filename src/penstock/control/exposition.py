@@ -11,9 +11,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 _LINE = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*$")
 _LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"')
+_ESCAPE = re.compile(r"\\(.)")
+_ESCAPED = {"\\": "\\", '"': '"', "n": "\n"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,19 @@ class Series:
     name: str
     labels: Mapping[str, str]
     value: float
+
+
+class Counts(Protocol):
+    """What a process counts, as a view reads it: from a scrape, or from a virtual process without text in between."""
+
+    def total(self, name: str) -> float | None:
+        """The sum over all label sets; None if there is none."""
+
+    def by(self, name: str, label: str) -> Mapping[str, float]:
+        """Sums by one label's value."""
+
+    def buckets(self, histogram: str) -> Mapping[float, float]:
+        """Cumulative counts by upper bound, summed over label sets; empty if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +77,7 @@ class Scrape:
 def parse_exposition(text: str, wanted: frozenset[str]) -> Scrape:
     """Read the series of the wanted names. Never raises: garbage is left out."""
     found: list[Series] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         end = line.find("{")
         name = line[:end] if end > 0 else line.partition(" ")[0]
         if name not in wanted:
@@ -91,4 +107,4 @@ def _bound(text: str) -> float | None:
 
 
 def _unescape(text: str) -> str:
-    return text.replace(r"\"", '"').replace(r"\n", "\n").replace("\\\\", "\\") if "\\" in text else text
+    return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[0]), text) if "\\" in text else text

@@ -1,4 +1,4 @@
-"""What went wrong in the loop and was left behind: counted always, told in full once and then in one line."""
+"""What went wrong in a loop of control and was left behind: counted always, told in full once and then in one line."""
 
 import logging
 from collections import Counter
@@ -7,7 +7,7 @@ log = logging.getLogger(__name__)
 
 
 class Faults:
-    """Failed steps, by step: observe, listen, decide, act. The same fault every second must not flood the log."""
+    """Failed steps, by step: observe, listen, decide, act, supervise. A fault at every turn must not flood the log."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -19,4 +19,4 @@ class Faults:
         what = f"{type(error).__name__}: {error}"
         new = self._told.get(step) != what
         self._told[step] = what
-        log.error("control loop: %s failed (%s); trying again next second", step, what, exc_info=error if new else None)
+        log.error("control loop: %s failed (%s); trying again", step, what, exc_info=error if new else None)

@@ -9,9 +9,10 @@ It does not know the pools: the gateway sees the demand on all of them. Names of
 """
 
 import math
+import re
 from collections.abc import Mapping
 
-from penstock.control.exposition import Scrape
+from penstock.control.exposition import Counts
 from penstock.control.windows import Window
 from penstock.messages.observation import Sample, Signal
 from penstock.messages.spec import SloSpec
@@ -43,6 +44,7 @@ _HISTOGRAM_SERIES = (f"{name}_{part}" for name in HISTOGRAMS for part in ("bucke
 WANTED = frozenset((*_COUNTERS, ANSWERED, HELD, IN_FLIGHT, *_HISTOGRAM_SERIES))
 _REJECTED = ("429", "503")
 _LEFT = "499"  # the client hung up: neither refused nor failed by us, but not completed
+_AT_FAULT = re.compile(r"4\d\d")  # of the client, or it hung up: no failure of ours, unless we had refused it
 
 
 class GatewayView:
@@ -64,7 +66,7 @@ class GatewayView:
             buckets.born(at_s)
         self._gauges = {}
 
-    def read(self, at_s: float, scrape: Scrape) -> None:
+    def read(self, at_s: float, scrape: Counts) -> None:
         """Take in one scrape; what it lacks stays unknown."""
         self._counters.read(at_s, _present({name: scrape.total(name) for name in _COUNTERS}))
         self._codes.read(at_s, scrape.by(ANSWERED, "code"))
@@ -102,6 +104,7 @@ class GatewayView:
         answered = math.fsum(codes.values())
         completed = math.fsum(count for code, count in codes.items() if code.startswith("2"))
         rejected = math.fsum(codes.get(code, 0.0) for code in _REJECTED)
+        theirs = math.fsum(n for code, n in codes.items() if _AT_FAULT.fullmatch(code) and code not in _REJECTED)
         ttft, itl = self._since_start(TTFT), self._since_start(ITL)
         totals = {
             "requests_received": counts.get(RECEIVED, 0.0),
@@ -109,7 +112,8 @@ class GatewayView:
             "completed": completed,
             "rejected": rejected,
             "client_left": codes.get(_LEFT, 0.0),
-            "failed": answered - completed - rejected - codes.get(_LEFT, 0.0),
+            "client_errors": theirs - codes.get(_LEFT, 0.0),
+            "failed": answered - completed - rejected - theirs,
             "retries": counts.get(RETRIES, 0.0),
             "prompt_tokens": counts.get(PROMPT_TOKENS, 0.0),
             "prompt_tokens_cached": counts.get(CACHED_TOKENS, 0.0),

@@ -10,9 +10,10 @@ ready, because engines answer /health before they can serve. A worker leaves the
 or killed. Those that only start are stopped first on a scale-down (they hold no request), then the cheapest ready
 ones: fewest requests in flight, then least cache.
 
-A death that nobody asked for is answered by a restart: at once, then with a back-off that doubles up to a bound,
-until some worker was ready for a while. When several starts in a row died before any worker became ready, the pool
-gives up, loudly: trying for ever hides a wrong spec.
+A death that nobody asked for is answered by a restart: at once, then with a back-off that doubles up to a bound, until
+one was ready for a while or none died for longer. When several starts in a row died before any worker became ready, and
+none is ready now, the pool gives up, loudly: trying for ever hides a wrong spec. One that serves is right, so a pool in
+which any does keeps trying.
 """
 
 from collections.abc import Sequence
@@ -48,7 +49,8 @@ START_TIMEOUT_S = 60.0  # beyond the start-up delay
 DRAIN_GRACE_S = 2.0  # beyond the drain timeout, at which a worker gives up by itself and in order
 KILL_AGAIN_S = 2.0  # SIGKILL cannot be refused, but a shell may have missed its moment
 FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 10.0
-STABLE_AFTER_S = 10.0  # ready for so long: earlier deaths are forgiven
+STABLE_AFTER_S = 10.0  # ready for so long: earlier deaths are forgiven,
+FORGIVEN_AFTER_S = 30.0  # or no death for so long: more than the longest back-off and a start
 SAME_MOMENT_S = 1.0  # deaths of ready workers so close together have one cause and count once
 MAX_FAILED_STARTS = 5
 NOT_WANTED = "no longer wanted"  # the one kill that is no fault
@@ -202,9 +204,10 @@ class PoolLife:
         """Count a death that nobody asked for. Starts of one generation, and ready ones of one moment, count once."""
         if now_s - self._last_failure_s < SAME_MOMENT_S if worker.was_ready else worker.born_s < self._last_failure_s:
             return [Died(worker=worker.id, how=how, again_in_s=max(0.0, self._not_before_s - now_s))]
-        self._last_failure_s = now_s
-        if self._is_stable(now_s) or (worker.was_ready and now_s - worker.ready_at_s >= STABLE_AFTER_S):
+        was_stable = worker.was_ready and now_s - worker.ready_at_s >= STABLE_AFTER_S
+        if was_stable or now_s - self._last_failure_s >= FORGIVEN_AFTER_S:
             self._deaths_in_a_row = 0
+        self._last_failure_s = now_s
         self._deaths_in_a_row += 1
         again_in_s = 0.0
         if self._deaths_in_a_row > 1:
@@ -214,16 +217,10 @@ class PoolLife:
         todo: list[Instruction] = [Died(worker=worker.id, how=how, again_in_s=again_in_s)]
         if not worker.was_ready:
             self._failed_starts += 1
-            if self._failed_starts >= MAX_FAILED_STARTS and self.gave_up is None:
+            if self._failed_starts >= MAX_FAILED_STARTS and self.gave_up is None and not self.ready:
                 self.gave_up = f"{self.component}: {self._failed_starts} starts in a row failed; the last one: {how}"
                 todo.append(PoolGaveUp(why=self.gave_up))
         return todo
-
-    def _is_stable(self, now_s: float) -> bool:
-        return any(
-            worker.phase is Phase.READY and now_s - worker.since_s >= STABLE_AFTER_S
-            for worker in self._workers.values()
-        )
 
     def _enforce_deadlines(self, now_s: float) -> list[Instruction]:
         todo: list[Instruction] = []

@@ -93,28 +93,30 @@ class Decisions:
 
 async def run(
     world: World,
-    spec: DeploymentBody,
+    decisions: Decisions,
     clock: Clock,
     listeners: Sequence[Listener],
     *,
     until_s: float | None = None,
+    observe_every_s: float = OBSERVE_EVERY_S,
     decider: Decider = inline,
     faults: Faults | None = None,
 ) -> None:
     """Run the loop.
 
     Args:
+        decisions: of every pool that is scaled; their states move on.
         until_s: return once the clock reaches it; None: run until cancelled.
+        observe_every_s: seconds from one look at the world to the next.
         decider: where decisions are computed: `inline`, or `in_thread` where others share the event loop.
         faults: counts what was left behind.
     """
     faults = faults or Faults()
-    decisions = Decisions.of(spec)
-    second = 0
+    look = 0
     while until_s is None or clock.now_s() < until_s:
         await _step(world, decisions, clock.now_s(), listeners, decider, faults)
-        second = max(second + 1, int(clock.now_s() / OBSERVE_EVERY_S) + 1)  # a slow step skips seconds, not drifts
-        wake_s = second * OBSERVE_EVERY_S
+        look = max(look + 1, int(clock.now_s() / observe_every_s) + 1)  # a slow step skips looks, it doesn't drift
+        wake_s = look * observe_every_s
         await clock.sleep_until(wake_s if until_s is None else min(wake_s, until_s))
 
 
@@ -132,8 +134,8 @@ async def _step(
         step = "listen"
         _tell(listeners, partial(_observed, observation), faults)
         made: list[Decision] = []
+        step = "decide"
         for work in decisions.due(observation):
-            step = "decide"
             try:
                 made.append(await decider(work))
             except Exception as error:  # noqa: BLE001 - this pool stays as it is; the others are decided

@@ -15,6 +15,7 @@ from penstock.clock import Clock
 from penstock.control import gateway_view, life_events, worker_view
 from penstock.control.cpu import cpu_time_s
 from penstock.control.exposition import Scrape, parse_exposition
+from penstock.control.faults import Faults
 from penstock.control.gateway_view import GatewayView
 from penstock.control.health import scrape
 from penstock.control.launch import GatewayKind, WorkerKind
@@ -42,6 +43,7 @@ class Machine:
     """All processes of a deployment on this machine.
 
     Args:
+        faults: counts what went wrong in supervising and was left behind.
         gave_up: called with the reason, if a pool gave up and has nothing left.
     """
 
@@ -55,9 +57,11 @@ class Machine:
         host: str,
         port: int,
         log_directory: Path,
+        faults: Faults,
         gave_up: Callable[[str], None],
     ) -> None:
-        self.spec, self._clock, self._run, self._session, self._gave_up = spec, clock, run, session, gave_up
+        self.spec, self._clock, self._run, self._session = spec, clock, run, session
+        self._faults, self._gave_up = faults, gave_up
         self.gateway_view = GatewayView(spec.slo)
         self._gateway_cpu: Window[str] = Window(_CPU_WINDOW_S)
         self._gateway_process: str | None = None
@@ -102,7 +106,10 @@ class Machine:
         """Keep the processes alive, until cancelled."""
         while True:
             for shell in self._shells:
-                shell.tell(life_events.Tick())
+                try:
+                    shell.tell(life_events.Tick())
+                except Exception as error:  # noqa: BLE001 - the top of a loop: the other pools are looked after
+                    self._faults.caught("supervise", error)
                 life = shell.life
                 if life.gave_up is not None and life.desired and not life.workers:
                     self._gave_up(life.gave_up)
@@ -121,9 +128,9 @@ class Machine:
         return {shell.life.component: shell.life.deaths for shell in self._shells}
 
     async def act(self, decisions: Sequence[Decision]) -> None:
-        """Tell each pool what it should have."""
+        """Tell each pool what it should have. A decision to stay moves nothing, whatever changed while it was made."""
         for decision in decisions:
-            if decision.desired != self.pools[decision.component].life.desired:
+            if decision.desired != decision.current:
                 self.pools[decision.component].tell(life_events.Want(replicas=decision.desired))
 
     async def observe(self, now_s: float) -> Observation:

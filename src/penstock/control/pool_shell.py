@@ -38,8 +38,9 @@ class Kind(Protocol):
 class Running:
     """A worker's process, once begun, and what its scrapes say."""
 
-    url: str
     view: WorkerView
+    url: str = ""  # empty until it is begun
+    beginning: asyncio.Task[None] | None = None
     child: Child | None = None
     condemned: bool = False  # killed before it was begun
 
@@ -72,12 +73,15 @@ class PoolShell:
         self._log_directory = log_directory
         self._publish, self._forget = publish, forget
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unpublished = False  # the set of ready workers could not be made known yet
         self._closed = False
 
     def tell(self, event: Event) -> None:
         """Let the state machine know, and do as it says."""
         if self._closed:
             return
+        if self._unpublished:
+            self._make_known()
         for instruction in self.life.handle(event, self._clock.now_s()):
             self._carry_out(instruction)
 
@@ -100,8 +104,8 @@ class PoolShell:
     async def gone(self) -> None:
         """Wait until every process is gone."""
         for running in list(self.running.values()):
-            while running.child is None and self._tasks:
-                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            if running.beginning is not None:
+                await asyncio.wait([running.beginning])
             if running.child is not None:
                 await running.child.gone()
         for task in self._tasks:
@@ -110,16 +114,14 @@ class PoolShell:
     def _carry_out(self, instruction: Instruction) -> None:
         match instruction:
             case life_events.Spawn(worker=worker, delay_s=delay_s):
-                port = self._port or self._unused_port()
-                running = Running(f"http://{_in_url(self._host)}:{port}", WorkerView(self._clock.now_s()))
-                self.running[worker] = running
-                self._later(self._begin(worker, running, port, delay_s))
+                running = self.running[worker] = Running(WorkerView(self._clock.now_s()))
+                running.beginning = self._later(self._begin(worker, running, delay_s))
             case life_events.Check(worker=worker):
                 self._later(self._check(worker))
             case life_events.Probe(worker=worker):
                 self._later(self._probe(worker))
             case life_events.Publish():
-                self._publish()
+                self._make_known()
             case life_events.Drain(worker=worker):
                 log.info("%s: draining", worker)
                 self._end(self.running[worker])
@@ -134,8 +136,21 @@ class PoolShell:
             case life_events.PoolGaveUp(why=why):
                 log.error("giving up: %s", why)
 
-    async def _begin(self, worker: str, running: Running, port: int, delay_s: float) -> None:
+    def _make_known(self) -> None:
+        """Publish; if that fails (a full disk), do all else, and try again at the next event."""
         try:
+            self._publish()
+        except OSError as error:
+            if not self._unpublished:
+                log.error("the list of ready workers cannot be written (%s); trying again", error.strerror)
+            self._unpublished = True
+        else:
+            self._unpublished = False
+
+    async def _begin(self, worker: str, running: Running, delay_s: float) -> None:
+        try:
+            port = self._port or self._unused_port()
+            running.url = f"http://{_in_url(self._host)}:{port}"
             running.child = await Child.begin(
                 self._kind.arguments(worker, port, delay_s),
                 log_file=self._log_directory / f"{worker}.log",
@@ -149,21 +164,25 @@ class PoolShell:
             running.child.kill()
 
     async def _check(self, worker: str) -> None:
-        running = self.running.get(worker)
-        healthy = running is not None and await self._kind.is_healthy(running.url)
-        self.tell(life_events.Checked(worker=worker, healthy=healthy))
+        healthy, running = False, self.running.get(worker)
+        try:
+            healthy = running is not None and await self._kind.is_healthy(running.url)
+        finally:  # whatever became of the question: without an answer it is never asked again
+            self.tell(life_events.Checked(worker=worker, healthy=healthy))
 
     async def _probe(self, worker: str) -> None:
-        running = self.running.get(worker)
-        served = running is not None and await self._kind.serves(running.url)
-        if served:
-            log.info("%s: ready", worker)
-        self.tell(life_events.Probed(worker=worker, served=served))
+        served, running = False, self.running.get(worker)
+        try:
+            served = running is not None and await self._kind.serves(running.url)
+        finally:
+            if served:
+                log.info("%s: ready", worker)
+            self.tell(life_events.Probed(worker=worker, served=served))
 
     def _exited(self, worker: str, how: str) -> None:
         self.running.pop(worker, None)
-        self._forget(worker)
         self.tell(life_events.Exited(worker=worker, how=how))
+        self._forget(worker)
 
     def _unused_port(self) -> int:
         taken = {running.url.rpartition(":")[2] for running in self.running.values()}
@@ -177,10 +196,11 @@ class PoolShell:
         else:
             running.condemned = True
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+    def _later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -48,10 +48,6 @@ class RunDirectory:
         """A ZMQ endpoint of a worker."""
         return f"ipc://{self.path}/{worker}.{kind}"
 
-    def log_file(self, name: str) -> Path:
-        """Where a child's output goes."""
-        return self.path / f"{name}.log"
-
     def publish(self, workers: Iterable[WorkerRecord]) -> None:
         """Make the ready workers known."""
         half = self.workers_file.with_suffix(".half")
@@ -61,7 +57,8 @@ class RunDirectory:
     def forget(self, worker: str) -> None:
         """Remove the sockets of a worker that is gone; its log stays until the end."""
         for kind in ("kv", "replay"):
-            (self.path / f"{worker}.{kind}").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # one that stays goes with the directory
+                (self.path / f"{worker}.{kind}").unlink()
 
     def remove(self) -> None:
         """The run is over."""

@@ -8,6 +8,7 @@ first sight is only a baseline, unless the caller knows that the process was jus
 from collections import deque
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from operator import lt, sub
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -28,10 +29,13 @@ class Increase(Generic[K]):
     age_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: five a second, and a thousand times faster than that in virtual time
 class _Reading(Generic[K]):
+    """All growth up to an instant. `keys`: those of the reading, if it had all that were ever seen; else None."""
+
     at_s: float
-    grown: Mapping[K, float]
+    total: Mapping[K, float]
+    keys: tuple[K, ...] | None
 
 
 class Window(Generic[K]):
@@ -40,9 +44,11 @@ class Window(Generic[K]):
     def __init__(self, keep_s: float) -> None:
         self._keep_s = keep_s
         self._readings: deque[_Reading[K]] = deque()
-        self._counted: dict[K, float] = {}
+        self._counted: Mapping[K, float] = {}
+        self._read_s: dict[K, float] = {}  # when each was last there
         self._latest_s: float | None = None
-        self._total: dict[K, float] = {}
+        self._total: Mapping[K, float] = {}
+        self._as_counted = False  # growth is what was counted: from birth on, without a reset
 
     @property
     def since_start(self) -> Mapping[K, float] | None:
@@ -52,33 +58,54 @@ class Window(Generic[K]):
     def born(self, at_s: float) -> None:
         """A new process counts from nothing from here on."""
         self._counted = {}
-        self._readings.append(_Reading(at_s, {}))
+        self._as_counted = not self._total
+        self._readings.append(_Reading(at_s, self._total, None))
         self._latest_s = at_s
 
     def read(self, at_s: float, counters: Mapping[K, float]) -> None:
         """Take in one reading. An empty one says nothing, and the window ages."""
         if not counters or (self._latest_s is not None and at_s <= self._latest_s):
             return
-        first = self._latest_s is None
-        grown: dict[K, float] = {}
-        for key, value in counters.items():
-            before = value if first else self._counted.get(key, 0.0)
-            grown[key] = value - before if value >= before else value
-            self._total[key] = self._total.get(key, 0.0) + grown[key]
-        self._counted.update(counters)
+        keys = tuple(counters)
+        if self._as_counted and self._total.keys() <= counters.keys() and not self._fell(counters, keys):
+            self._total = self._counted = counters = dict(counters)
+        else:
+            self._add(counters)
+        self._read_s.update(dict.fromkeys(keys, at_s))
         self._latest_s = at_s
-        self._readings.append(_Reading(at_s, grown))
+        self._readings.append(_Reading(at_s, self._total, keys if len(keys) == len(self._total) else None))
         # One reading older than the window stays: the window's span begins there.
         while len(self._readings) > 2 and self._readings[1].at_s <= at_s - self._keep_s:
             self._readings.popleft()
 
     def increase(self, now_s: float, window_s: float) -> Increase[K] | None:
         """Growth within the window. None: fewer than two readings in it."""
-        inside = [reading for reading in self._readings if reading.at_s >= now_s - window_s]
-        if len(inside) < 2 or self._latest_s is None:
+        since = next((reading for reading in self._readings if reading.at_s >= now_s - window_s), None)
+        latest = self._readings[-1] if self._readings else None
+        if since is None or latest is None or since is latest or self._latest_s is None:
             return None
-        sums: dict[K, float] = {}
-        for reading in inside[1:]:
-            for key, value in reading.grown.items():
-                sums[key] = sums.get(key, 0.0) + value
-        return Increase(sums, inside[-1].at_s - inside[0].at_s, max(0.0, now_s - self._latest_s))
+        before, after = since.total, latest.total
+        by: Mapping[K, float]
+        if latest.keys is not None and (not before or since.keys == latest.keys):
+            by = dict(zip(latest.keys, map(sub, after.values(), before.values()), strict=True)) if before else after
+        else:  # one that was not read since is unknown, not 0
+            read = [key for key in after if self._read_s.get(key, -1.0) > since.at_s]
+            by = {key: after[key] - before.get(key, 0.0) for key in read}
+        return Increase(by, latest.at_s - since.at_s, max(0.0, now_s - self._latest_s))
+
+    def _fell(self, counters: Mapping[K, float], keys: tuple[K, ...]) -> bool:
+        """Whether any counter is below its last reading."""
+        if keys == tuple(self._counted):
+            return any(map(lt, counters.values(), self._counted.values()))
+        return any(value < self._counted.get(key, 0.0) for key, value in counters.items())
+
+    def _add(self, counters: Mapping[K, float]) -> None:
+        """Add to the growth what was counted since the last reading."""
+        first = self._latest_s is None
+        total = dict(self._total)
+        for key, value in counters.items():
+            before = value if first else self._counted.get(key, 0.0)
+            total[key] = total.get(key, 0.0) + (value - before if value >= before else value)
+        self._counted = {**self._counted, **counters}
+        self._total = total
+        self._as_counted = False

@@ -6,7 +6,7 @@ then sees the age. A value never read is unknown, not 0.
 
 from dataclasses import dataclass
 
-from penstock.control.exposition import Scrape
+from penstock.control.exposition import Counts
 from penstock.control.windows import Window
 from penstock.messages.observation import Sample
 
@@ -42,7 +42,7 @@ class WorkerView:
         self._prefixes.born(born_s)
         self._cpu: Window[str] = Window(CPU_WINDOW_S)
 
-    def read(self, at_s: float, scrape: Scrape) -> None:
+    def read(self, at_s: float, scrape: Counts) -> None:
         """Take in one scrape."""
         for name in _GAUGES:
             value = scrape.total(name)

@@ -117,9 +117,8 @@ class Up:
             return dict(json.load(response))
 
     def metrics(self) -> dict[str, float]:
-        with urllib.request.urlopen(self.page + "/metrics", timeout=5) as response:
-            lines = response.read().decode().splitlines()
-        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
+        """The supervisor's own; the gateway has others."""
+        return read_metrics(self.page)
 
     def end(self, number: int = signal.SIGINT, within_s: float = 20.0) -> tuple[int, str]:
         """End it as a user does. Returns: exit code and stdout."""
@@ -136,6 +135,13 @@ class Up:
         for pid in self.children():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def read_metrics(url: str) -> dict[str, float]:
+    """Series with its labels to value, as one process tells them now."""
+    with urllib.request.urlopen(url + "/metrics", timeout=5) as response:
+        lines = response.read().decode().splitlines()
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
 
 
 @contextlib.contextmanager
