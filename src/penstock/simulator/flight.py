@@ -1,0 +1,28 @@
+"""A request of the virtual cluster, from its arrival to its end."""
+
+from typing import TYPE_CHECKING
+
+from penstock.router.route_request import Choice
+from penstock.workload.arrival import Arrival
+
+if TYPE_CHECKING:
+    from penstock.simulator.virtual_worker import VirtualWorker
+
+
+class Flight:
+    """One request under way. Instants in ticks; `first_at` is -1 before its first token.
+
+    Args:
+        worker: answers it; None while it is held.
+    """
+
+    __slots__ = ("arrival", "at", "cached", "choice", "first_at", "number", "worker")
+
+    def __init__(self, number: int, at: int, arrival: Arrival) -> None:
+        self.number = number
+        self.at = at
+        self.arrival = arrival
+        self.first_at = -1
+        self.cached = 0  # prompt tokens that an engine found in its cache
+        self.choice: Choice | None = None
+        self.worker: VirtualWorker | None = None

@@ -1,0 +1,133 @@
+"""One replica's engine in virtual time, with what is needed to know every request's gaps without walking its steps.
+
+A decoding sequence gets one token in each of its engine's steps. So the worker counts its steps, and how many of them
+took longer than the ITL target; a request's gaps, and those of them that were late, are the differences of these two
+counters between its first token and its last. A request that was preempted keeps what it had, and the long gap until
+it was resumed.
+"""
+
+from heapq import heappush
+
+from penstock.engine.config import EngineConfig
+from penstock.engine.engine import Engine
+from penstock.engine.timeline import Gaps, Moment, Timeline
+from penstock.hardware.steptime import StepTime
+from penstock.simulator.histogram import Histogram
+from penstock.telemetry.vllm_metrics import ITL_EDGES_S, TTFT_EDGES_S
+
+NOT_STARTED = (-1, -1)  # counters of a request without a first token
+Heap = list[tuple[int, int, "VirtualWorker"]]
+
+
+class VirtualWorker:
+    """An engine on the virtual cluster's clock.
+
+    Args:
+        id: as the router knows it. component: its pool.
+        order: unique; decides who is first among workers that are due at one instant.
+        late_after: ITL target, in ticks.
+        exports: keep vLLM's latency histograms.
+    """
+
+    __slots__ = (
+        "_interrupted",
+        "component",
+        "draining",
+        "due",
+        "engine",
+        "id",
+        "itl",
+        "late_after",
+        "late_steps",
+        "order",
+        "requests",
+        "steps",
+        "timeline",
+        "ttft",
+    )
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - the field's name everywhere
+        component: str,
+        *,
+        order: int,
+        config: EngineConfig,
+        step_time: StepTime,
+        start: int,
+        late_after: int,
+        exports: bool,
+    ) -> None:
+        self.id = id
+        self.component = component
+        self.order = order
+        self.engine = Engine(config)
+        self.timeline = Timeline(self.engine, step_time, start=start)
+        self.due: int | None = None  # when its burst ends; None while it has nothing to do
+        self.draining = False
+        self.late_after = late_after
+        self.steps = 0
+        self.late_steps = 0
+        # What vLLM exports, kept only where somebody scrapes it.
+        self.ttft = Histogram(TTFT_EDGES_S) if exports else None
+        self.itl = Histogram(ITL_EDGES_S) if exports else None
+        # Sent to it and not ended: the two counters at its first token, NOT_STARTED before that.
+        self.requests: dict[int, tuple[int, int]] = {}
+        self._interrupted: dict[int, tuple[int, int]] = {}  # preempted request: its gaps so far, and the late ones
+
+    def schedule(self, heap: Heap) -> None:
+        """Put the end of its next burst into the heap, if that has changed. Only once all that arrives now is in."""
+        due = self.timeline.next_event()
+        if due != self.due:
+            self.due = due
+            if due is not None:
+                heappush(heap, (due, self.order, self))
+
+    def count(self, moment: Moment) -> None:
+        """Take in the steps of a moment, before anything is asked about its requests."""
+        progress = moment.progress
+        if progress.preempted:
+            self._interrupt(progress.preempted)
+        gaps = moment.gaps
+        if self.itl is not None:
+            self.itl.observe_gaps(gaps)
+        if gaps and len(gaps) > len(progress.resumed):  # the first is that of all who decode
+            self.late_steps += late_steps(gaps[0], self.late_after)
+        self.steps += progress.steps
+        if progress.resumed:
+            self._resume(progress.resumed, gaps[-len(progress.resumed) :])
+
+    def started(self, request: int) -> None:
+        """Its first token came with the moment just counted."""
+        self.requests[request] = (self.steps, self.late_steps)
+
+    def ended(self, request: int) -> tuple[int, int]:
+        """Its last token came with the moment just counted. Returns: its gaps, and those of them that were late."""
+        steps, late = self.requests.pop(request)
+        return self.steps - steps, self.late_steps - late
+
+    def _interrupt(self, preempted: tuple[int, ...]) -> None:
+        """They had a token in every step until now; what they had is kept relative to counters still to come."""
+        for request in preempted:
+            counters = self.requests[request]
+            if counters is not NOT_STARTED:
+                steps, late = counters
+                self._interrupted[request] = (self.steps - steps, self.late_steps - late)
+
+    def _resume(self, resumed: tuple[int, ...], gaps: tuple[Gaps, ...]) -> None:
+        for request, gap in zip(resumed, gaps, strict=True):
+            had, late = self._interrupted.pop(request)
+            self.requests[request] = (
+                self.steps - had - 1,
+                self.late_steps - late - (gap.first > self.late_after),
+            )
+
+
+def late_steps(burst: Gaps, late_after: int) -> int:
+    """How many steps of a burst took more than `late_after` ticks. Steps only grow."""
+    if burst.first > late_after:
+        return burst.steps
+    if not burst.growth:
+        return 0
+    in_time = (late_after - burst.first) // burst.growth + 1
+    return max(0, burst.steps - in_time)

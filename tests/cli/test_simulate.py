@@ -1,0 +1,112 @@
+"""`penstock simulate` and `compare`: their documents, their files, and what they refuse."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from penstock.cli.main import main
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+STRETCH = ("--trace", "azure-code-excerpt", "--duration-s", "60")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+def test_the_document_is_the_one_of_interfaces(capsys: pytest.CaptureFixture[str]) -> None:
+    """All that `load` has, with GPU-hours, cost and replicas; nothing else on stdout."""
+    code, out, _ = run(capsys, "simulate", EXAMPLES / "demo.yaml", *STRETCH, "--json")
+    document = json.loads(out)
+    assert code == 0
+    counts = document["requests"]
+    assert counts["offered"] == counts["completed"] + counts["rejected"] + counts["failed"] == 348
+    assert {"ttft_s", "itl_s", "e2e_s", "tokens", "slo", "gpu_hours", "cost_usd", "replicas", "wall_s"} <= set(document)
+    assert document["slo"]["windows"] > 0
+    assert document["cost_usd"] > 0
+
+
+def test_the_folder_has_the_files_of_a_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """And `explain` reads them."""
+    code, _, _ = run(capsys, "simulate", EXAMPLES / "demo.yaml", *STRETCH, "--out", tmp_path)
+    assert code == 0
+    for name in ("summary.json", "requests.jsonl", "decisions.jsonl", "history.jsonl", "run.json", "report.html"):
+        assert (tmp_path / name).stat().st_size > 0
+    assert len((tmp_path / "requests.jsonl").read_bytes().splitlines()) == 348
+    code, out, _ = run(capsys, "explain", tmp_path)
+    assert code == 0
+    assert "worker (planner)" in out
+
+
+def test_the_same_seed_gives_the_same_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Byte for byte, but for what tells how long it took."""
+    for name in ("a", "b"):
+        run(capsys, "simulate", EXAMPLES / "demo.yaml", *STRETCH, "--seed", 3, "--out", tmp_path / name)
+    for file in ("requests.jsonl", "decisions.jsonl", "history.jsonl"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+WORLD = """
+apiVersion: penstock.dev/v1alpha1
+kind: VirtualCluster
+spec:
+  nodePools:
+    - {vmSize: Standard_NC40ads_H100_v5, provision: {meanSeconds: 20}, scanSeconds: 5}
+  podStart: {cold: {meanSeconds: 10}, warm: {meanSeconds: 5}}
+"""
+
+
+def test_a_world_changes_what_comes_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Nodes that take half a minute: the first requests are held for as long."""
+    world = tmp_path / "world.yaml"
+    world.write_text(WORLD)
+    _, out, _ = run(capsys, "simulate", EXAMPLES / "demo.yaml", *STRETCH, "--world", world, "--json")
+    first_ready_s = next(at_s for at_s, _, ready in json.loads(out)["replicas"]["worker"] if ready)
+    assert 34 <= first_ready_s <= 37
+
+
+@pytest.mark.parametrize(
+    ("world", "complaint"),
+    [
+        (WORLD.replace("vmSize", "vmSizes"), "spec.nodePools[0].vmSizes: unknown field; did you mean vmSize?"),
+        (WORLD.replace("meanSeconds: 20", "meanSeconds: -1"), "spec.nodePools[0].provision.meanSeconds"),
+        (WORLD.replace("NC40ads", "NC41ads"), "unknown VM size 'Standard_NC41ads_H100_v5'; did you mean"),
+        ("kind: [", "not valid YAML"),
+    ],
+)
+def test_a_broken_world_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, world: str, complaint: str
+) -> None:
+    """With the field's path and what would be right."""
+    path = tmp_path / "world.yaml"
+    path.write_text(world)
+    code, out, err = run(capsys, "simulate", EXAMPLES / "demo.yaml", *STRETCH, "--world", path)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert complaint in err
+
+
+def test_an_empty_stretch_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything runs."""
+    code, _, err = run(capsys, "simulate", EXAMPLES / "demo.yaml", "--trace", "azure-code-excerpt", "--start-s", "9999")
+    assert code == 2
+    assert "has no request in that stretch" in err
+
+
+def test_compare_gives_deployments_and_yardsticks(capsys: pytest.CaptureFixture[str]) -> None:
+    """The document of interfaces, and a table that fits."""
+    arguments = ("compare", EXAMPLES / "demo.yaml", "--trace", "azure-code-excerpt", "--duration-s", "40")
+    code, out, _ = run(capsys, *arguments, "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert set(document) == {"deployments", "optimum", "hindsight"}
+    assert set(document["deployments"]) == {"demo"}
+    assert 0 < document["optimum"]["gpu_hours"] <= document["hindsight"]["gpu_hours"]
+    assert {"headroom", "window_s", "attainment", "cost_usd"} <= set(document["hindsight"])
+    _, out, _ = run(capsys, *arguments)
+    assert all(len(line) <= 80 for line in out.splitlines())
+    assert "(optimum)" in out
