@@ -1,8 +1,8 @@
 """Each pool is scaled on its own signals: real deployments under `penstock load`, and what their decisions say.
 
 Prompts take 0.3 s of a replica each and answers are short, or the other way round: 6 sequences at once are what one
-replica decodes at the ITL that is asked for, and answers have 120 tokens. Half as many requests come then, so that nothing
-but their lengths can be the reason.
+replica decodes at the ITL that is asked for, and answers have 120 tokens. Half as many requests come then, so that
+nothing but their lengths can be the reason.
 """
 
 import json
