@@ -105,6 +105,12 @@ class Up:
             return bool(urllib.request.urlopen(self.url + "/health", timeout=2).status == 200)
         return False
 
+    def serves_with(self, workers: int) -> bool:
+        """Whether its gateway may send requests to so many workers."""
+        with contextlib.suppress(OSError):
+            return read_metrics(self.url)["penstock_gateway_workers"] == workers
+        return False
+
     def complete(self, max_tokens: int = 4, timeout_s: float = 30.0) -> dict[str, Any]:
         """One real completion through the gateway."""
         body = {"model": "penstock/tiny", "prompt": "Once upon a time", "max_tokens": max_tokens}

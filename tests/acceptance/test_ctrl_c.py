@@ -52,7 +52,7 @@ def test_during_a_cold_start_for_which_requests_are_held(tmp_path: Path) -> None
 
 def test_under_load_what_is_in_flight_is_finished(tmp_path: Path) -> None:
     with running_up(write_spec(tmp_path, replicas=2)) as up:
-        up.until(lambda: up.is_serving() and len(up.workers()) == 2)
+        up.until(lambda: up.serves_with(2))
         with asking(Clients(up.url, max_tokens=200, stream_tokens=200)) as clients:
             up.until(lambda: clients.served > 8)
             begun = clients.pending
@@ -65,7 +65,7 @@ def test_under_load_what_is_in_flight_is_finished(tmp_path: Path) -> None:
 
 def test_while_a_worker_drains(tmp_path: Path) -> None:
     with running_up(write_spec(tmp_path, replicas=2, scaling=SCALES_IN)) as up:
-        up.until(lambda: up.is_serving() and len(up.workers()) == 2)
+        up.until(lambda: up.serves_with(2))
         with asking(Clients(up.url, max_tokens=LONG_TOKENS, stream_tokens=LONG_TOKENS)):
             up.until(lambda: ": draining" in up.errors)
             time.sleep(0.5)

@@ -9,7 +9,7 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 
 from penstock.messages.decision import Decision
 from penstock.telemetry.journal import read_decisions
-from running_up import read_metrics, running_up
+from running_up import running_up
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -86,13 +86,13 @@ class Record:
         return [d for d in self.decisions if d.component == pool and begin_s <= d.time_s < self.ends_s[phase]]
 
 
-def replay(folder: Path, pools: Iterable[str], *phases: Phase) -> Record:
+def replay(folder: Path, pools: Sequence[str], *phases: Phase) -> Record:
     """Serve the pools with `penstock up`, and have `penstock load` replay the phases against them."""
     spec, trace, out = folder / "deployment.yaml", folder / "trace.jsonl", folder / "out"
     spec.write_text(SPEC.format(ttft_s=TTFT_S, itl_s=ITL_S) + "".join(POOL.format(role=role) for role in pools))
     trace.write_text("\n".join(lines(phases)))
     with running_up(spec, "--out", str(out)) as up:
-        up.until(lambda: up.is_serving() and read_metrics(up.url)["penstock_gateway_workers"] == len(list(pools)))
+        up.until(lambda: up.serves_with(len(pools)))
         load = [sys.executable, "-m", "penstock.cli.main", "load", up.url, "--trace", str(trace), "--json"]
         done = subprocess.run(load, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

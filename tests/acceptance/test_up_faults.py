@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
     with running_up(write_spec(tmp_path, replicas=2)) as up:
-        up.until(lambda: up.is_serving() and len(up.workers()) == 2)
+        up.until(lambda: up.serves_with(2))
         yield up
         code, _ = up.end()
         assert code in (0, 1), up.errors
@@ -58,7 +58,7 @@ def test_the_gateway_is_started_again_on_its_port(up: Up) -> None:
 
 def test_kill_9_of_the_supervisor_leaves_no_process(tmp_path: Path) -> None:
     with running_up(write_spec(tmp_path, replicas=2)) as up:
-        up.until(lambda: up.is_serving() and len(up.workers()) == 2)
+        up.until(lambda: up.serves_with(2))
         up.process.kill()
         deadline = time.monotonic() + 5
         while up.children() and time.monotonic() < deadline:

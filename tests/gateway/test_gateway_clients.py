@@ -12,6 +12,7 @@ from gateway_fakes import (
     Asked,
     Behaviour,
     FakeWorker,
+    Running,
     chunk,
     completion,
     event,
@@ -26,6 +27,15 @@ from gateway_fakes import (
 
 from penstock.gateway.settings import UpstreamLimits, WireLimits
 from penstock.messages.worker import Role
+
+
+async def little_room(gateway: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that takes little in before it is read: the kernel would give it megabytes."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", gateway.port))
+    return await asyncio.open_connection(sock=client, limit=65_536)
 
 
 async def never(asked: Asked) -> None:
@@ -98,7 +108,7 @@ def test_what_a_client_does_not_read_is_not_piled_up() -> None:
     async def test() -> None:
         worker = FakeWorker([says(whole({"text": "x" * 2_000_000}))])
         async with running(worker) as gateway:
-            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=65_536)
+            reader, writer = await little_room(gateway)
             for _ in range(30):
                 writer.write(request(CHAT))
                 await asyncio.sleep(0.005)
@@ -136,7 +146,7 @@ def test_a_client_that_stops_reading_its_stream_is_cut_and_its_worker_not_blamed
         limits = {"upstream": UpstreamLimits(silence_timeout_s=0.2), "wire": WireLimits(flush_timeout_s=0.2)}
         async with running(worker, scrape_interval_s=60, **limits) as gateway:
             front = gateway.gateway.front
-            _, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=65_536)
+            _, writer = await little_room(gateway)
             writer.write(request(STREAM))
             await until(lambda: not front.connections)
             assert front.routing.some_may_serve(front.clock())
@@ -148,23 +158,29 @@ def test_a_client_that_stops_reading_its_stream_is_cut_and_its_worker_not_blamed
 
 
 @pytest.mark.parametrize("reads", [True, False], ids=["slowly", "not at all"])
-def test_a_connection_that_is_to_close_is_cut_only_if_its_client_reads_no_more(reads: bool) -> None:
+def test_a_connection_that_is_to_close_is_cut_only_if_its_client_reads_no_more(
+    reads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.gateway.front._SWEEP_S", 1000.0)  # we sweep, and say what time it is
+
     async def test() -> None:
-        worker = FakeWorker([says(whole({"text": "x" * 12_000_000}))])
-        async with running(worker, wire=WireLimits(idle_timeout_s=0.2, flush_timeout_s=0.2)) as gateway:
+        worker = FakeWorker([says(whole({"text": "x" * 15_000_000}))])
+        async with running(worker, wire=WireLimits(flush_timeout_s=50)) as gateway:
             front = gateway.gateway.front
-            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=65_536)
-            writer.write(request(CHAT))
+            reader, writer = await little_room(gateway)
+            writer.write(request(CHAT, headers="connection: close\r\n"))
             await until(lambda: front.metrics.request_duration.count == 1)
-            taken = 0
-            for _ in range(12):
-                taken += len(await reader.read(400_000)) if reads else 0
-                await asyncio.sleep(0.05)
-                (connection,) = front.connections or (None,)
-                if connection is not None:
-                    connection.sweep(asyncio.get_running_loop().time())
-            assert len(front.connections) == reads
-            while reads and taken < 12_000_000:
+            (connection,) = front.connections
+            taken, now_s = 0, front.clock()
+            for _ in range(3):
+                before = connection.transport.get_write_buffer_size()
+                while reads and connection.transport.get_write_buffer_size() == before:
+                    taken += len(await reader.read(65_536))
+                now_s += 60
+                connection.sweep(now_s)
+                await asyncio.sleep(0)
+            await until(lambda: len(front.connections) == reads)
+            while reads and taken < 15_000_000:
                 taken += len(await reader.read(2**20))
             writer.close()
 
@@ -210,7 +226,7 @@ def test_a_client_that_reads_slowly_slows_its_worker_and_not_our_memory() -> Non
             asked.writer.write(chunk(DONE) + b"0\r\n\r\n")
 
         async with running(FakeWorker([flood])) as gateway:
-            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=65_536)
+            reader, writer = await little_room(gateway)
             writer.write(request(STREAM))
             await reader.readexactly(1000)
             before = -1

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from gateway_fakes import CHAT, FakeWorker, run, running
+from gateway_fakes import CHAT, FakeWorker, run, running, until
 
 from penstock.errors import InputError
 from penstock.gateway.discovery import FileDiscovery, StaticDiscovery, parse_records
@@ -184,7 +184,9 @@ def test_what_a_worker_tells_of_its_load_reaches_the_router() -> None:
             FakeWorker(id="idle", metrics=b"vllm:num_requests_running 0\n"),
         )
         async with running(busy, idle, policy="least-loaded", scrape_interval_s=0.02) as gateway:
-            await asyncio.sleep(0.1)
+            router = gateway.gateway.front.routing.router
+            asked = RouteRequest(id="?", prompt_tokens=1)
+            await until(lambda: any(price.in_flight >= 59 for price in router.explain(asked, 0.0).prices))
             for _ in range(4):
                 assert (await gateway.post(CHAT)).headers["x-penstock-worker"] == "idle"
 
