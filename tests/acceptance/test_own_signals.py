@@ -1,6 +1,6 @@
 """Each pool is scaled on its own signals: real deployments under `penstock load`, and what their decisions say.
 
-Prompts take 0.3 s of a replica each and answers are short, or the other way round: 6 sequences at once are what one
+Prompts take 0.16 s of a replica each and answers are short, or the other way round: 12 sequences at once are what one
 replica decodes at the ITL that is asked for, and answers have 120 tokens. Half as many requests come then, so that
 nothing but their lengths can be the reason.
 """
@@ -36,7 +36,7 @@ POOL = """
     - name: {role}
       role: {role}
       engine:
-        stepTime: {{baseSeconds: 0.01, prefillTokenSeconds: 2.0e-4, sequenceSeconds: 0.008, contextTokenSeconds: 0}}
+        stepTime: {{baseSeconds: 0.01, prefillTokenSeconds: 2.0e-4, sequenceSeconds: 0.004, contextTokenSeconds: 0}}
         startup: {{coldSeconds: 0.5, warmSeconds: 0.5}}
       autoscaling: {{by: planner, min: 1, max: 4, intervalSeconds: 1}}
 """
@@ -52,13 +52,13 @@ class Phase:
     output_tokens: int
 
 
-LONG_PROMPTS = Phase(14, 3, prompt_tokens=1500, output_tokens=4)
-LONG_ANSWERS = Phase(16, 1.5, prompt_tokens=40, output_tokens=120)
+LONG_PROMPTS = Phase(14, 6, prompt_tokens=750, output_tokens=4)
+LONG_ANSWERS = Phase(14, 3, prompt_tokens=40, output_tokens=120)
 
 
-def trickle(of: Phase) -> Phase:
-    """A little of it first, so that lengths are known when more comes."""
-    return Phase(4, 0.5, of.prompt_tokens, of.output_tokens)
+def first(of: Phase) -> Phase:
+    """One request alone: until one was answered, the length of answers is assumed, and more would scale on that."""
+    return Phase(4, 0.25, of.prompt_tokens, of.output_tokens)
 
 
 def lines(phases: Iterable[Phase]) -> Iterator[str]:
@@ -111,7 +111,7 @@ def growth(decisions: list[Decision]) -> list[Decision]:
 def test_prefill_grows_for_long_prompts_and_decode_for_long_answers(
     tmp_path: Path, record_property: Callable[..., None]
 ) -> None:
-    record = replay(tmp_path, ("prefill", "decode"), trickle(LONG_PROMPTS), LONG_PROMPTS, LONG_ANSWERS)
+    record = replay(tmp_path, ("prefill", "decode"), first(LONG_PROMPTS), LONG_PROMPTS, LONG_ANSWERS)
     assert record.client["requests"]["failed"] == record.client["requests"]["rejected"] == 0
     prefill, decode = growth(record.of("prefill", 1)), growth(record.of("decode", 2))
     for decision in (*prefill, *decode):
@@ -126,7 +126,7 @@ def test_prefill_grows_for_long_prompts_and_decode_for_long_answers(
 
 def test_an_aggregated_pool_answers_for_both(tmp_path: Path, record_property: Callable[..., None]) -> None:
     """The demo's pool grows for prompts; here it is the answers."""
-    record = replay(tmp_path, ("worker",), trickle(LONG_ANSWERS), LONG_ANSWERS)
+    record = replay(tmp_path, ("worker",), first(LONG_ANSWERS), LONG_ANSWERS)
     assert record.client["requests"]["failed"] == record.client["requests"]["rejected"] == 0
     grown = growth(record.of("worker", 1))
     for decision in grown:

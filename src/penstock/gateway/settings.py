@@ -17,7 +17,8 @@ class WireLimits:
         pipelined: requests that wait behind one in progress on the same connection, before no more of it is read.
         idle_timeout_s: a kept-alive connection without a request is closed after this.
         receive_timeout_s: silence in the middle of a request, after which it is answered 408.
-        flush_timeout_s: a connection that is to close is cut after this, if its client does not read the rest.
+        flush_timeout_s: a connection that is to close is cut after this, if its client does not read the rest. Twice
+            as long as for receiving: the kernel tells that a client reads only every so many kilobytes.
     """
 
     head_bytes: int = 64 * 1024
@@ -26,7 +27,7 @@ class WireLimits:
     pipelined: int = 16
     idle_timeout_s: float = 75.0
     receive_timeout_s: float = 30.0
-    flush_timeout_s: float = 30.0
+    flush_timeout_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
