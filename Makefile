@@ -29,7 +29,7 @@ test: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) -m "not browser and not slow and not oracle"
 
 check: $(VENV)/.dev
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache

@@ -5,10 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from running_up import running_up, write_spec
-
 from penstock.messages.observation import Observation, PoolSeen, Sample, Signal
 from penstock.telemetry.journal import observation_line, read_decisions, read_history
+from running_up import running_up, write_spec
 
 PLANNED = "{by: planner, min: 1, max: 5}"
 
