@@ -52,7 +52,7 @@ async def begin(program: str, folder: Path) -> tuple[Child, asyncio.Future[str]]
 
 def test_how_it_ended_is_told_once_with_its_last_words(tmp_path: Path) -> None:
     async def main() -> str:
-        _, ended = await begin("import sys; print('fine so far'); sys.exit('no such GPU')", tmp_path)
+        _, ended = await begin("import sys; print('fine so far', flush=True); sys.exit('no such GPU')", tmp_path)
         return await ended
 
     assert asyncio.run(main()) == "exit code 1, its last words: no such GPU"
