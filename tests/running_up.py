@@ -50,7 +50,7 @@ class Up:
         self.log = spec.with_name("stderr")
         with self.log.open("w") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "penstock.cli.main", "up", str(spec), "--port=0", "--web-port=0", *arguments],
+                [sys.executable, "-m", "penstock.cli.program", "up", str(spec), "--port=0", "--web-port=0", *arguments],
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,

@@ -93,7 +93,7 @@ def replay(folder: Path, pools: Sequence[str], *phases: Phase) -> Record:
     trace.write_text("\n".join(lines(phases)))
     with running_up(spec, "--out", str(out)) as up:
         up.until(lambda: up.serves_with(len(pools)))
-        load = [sys.executable, "-m", "penstock.cli.main", "load", up.url, "--trace", str(trace), "--json"]
+        load = [sys.executable, "-m", "penstock.cli.program", "load", up.url, "--trace", str(trace), "--json"]
         done = subprocess.run(load, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         code, _ = up.end()

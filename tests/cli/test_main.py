@@ -23,7 +23,11 @@ def _signals_as_they_were() -> Iterator[None]:
 
 def penstock(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "penstock.cli.main", *arguments], capture_output=True, text=True, check=False, **options
+        [sys.executable, "-m", "penstock.cli.program", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
     )
 
 
@@ -91,7 +95,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(
 
 def test_the_reader_of_our_output_may_leave() -> None:
     program = subprocess.Popen(
-        [sys.executable, "-m", "penstock.cli.main", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "penstock.cli.program", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert program.stdout is not None
     program.stdout.close()

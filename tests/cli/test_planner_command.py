@@ -14,7 +14,10 @@ PLANNED = "{by: planner, min: 1, max: 5}"
 
 def planner(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "penstock.cli.main", "planner", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "penstock.cli.program", "planner", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -27,7 +27,7 @@ def measurements(tmp_path: Path) -> Path:
 
 
 def penstock(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "penstock.cli.main", "profile", *map(str, arguments)]
+    command = [sys.executable, "-m", "penstock.cli.program", "profile", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -39,7 +39,7 @@ def test_it_serves_tells_and_ends_with_the_document_of_the_contract(tmp_path: Pa
 
 def penstock_up(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "penstock.cli.main", "up", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "penstock.cli.program", "up", *arguments], capture_output=True, text=True, check=False
     )
 
 

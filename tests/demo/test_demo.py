@@ -17,7 +17,7 @@ from penstock.messages.parse_spec import parse_spec
 from penstock.workload.detect import open_trace
 from penstock.workload.window import window
 
-DEMO = [sys.executable, "-m", "penstock.cli.main", "demo"]
+DEMO = [sys.executable, "-m", "penstock.cli.program", "demo"]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 def arguments(*more: str) -> list[str]:
-    return [sys.executable, "-m", "penstock.cli.main", "gateway", *more]
+    return [sys.executable, "-m", "penstock.cli.program", "gateway", *more]
 
 
 @contextmanager

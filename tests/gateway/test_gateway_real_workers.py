@@ -54,7 +54,7 @@ class Deployment:
         port = free_port()
         events, replay = (f"ipc://{self.folder}/{name}.{kind}" for kind in ("kv", "replay"))
         options = ["--port", str(port), "--id", name, "--role", role, "--kv-events", events, "--kv-replay", replay]
-        command = [sys.executable, "-m", "penstock.cli.main", "worker", *options, *more]
+        command = [sys.executable, "-m", "penstock.cli.program", "worker", *options, *more]
         self.processes[name] = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         self.records[name] = WorkerRecord(
             id=name,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-LOAD = [sys.executable, "-m", "penstock.cli.main", "load"]
+LOAD = [sys.executable, "-m", "penstock.cli.program", "load"]
 
 
 @contextmanager

@@ -58,7 +58,7 @@ class WorkerProcess:
 
 
 def command(port: int, *flags: object) -> list[str]:
-    return [sys.executable, "-m", "penstock.cli.main", "worker", "--port", str(port), *map(str, flags)]
+    return [sys.executable, "-m", "penstock.cli.program", "worker", "--port", str(port), *map(str, flags)]
 
 
 def launch(*flags: object, port: int | None = None, **env: str) -> WorkerProcess:

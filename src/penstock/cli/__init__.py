@@ -1,5 +1,6 @@
 """The command line: one file per subcommand, each a thin shell over the package that does the work.
 
+- `program`: where the process begins.
 - `main`: picks the subcommand, loads only its file, turns errors into one line and an exit code.
 - `tether`: ends a child process that its supervisor started, should the supervisor die.
 - `output`: what goes to stdout and what to stderr.

@@ -83,6 +83,8 @@ def _run(args: list[str]) -> int:
     wanted = next((arg for arg in args if not arg.startswith("-")), None)
     try:
         app = build([wanted] if wanted in COMMANDS else list(COMMANDS))
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see `program`
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return int(app(args or ["--help"], prog_name="penstock", standalone_mode=False) or 0)
     except InputError as error:
         return _complain(str(error), 2)
@@ -109,7 +111,3 @@ def _help_command(error: TyperException) -> str:
 
 def _end_on_sigterm(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
-
-
-if __name__ == "__main__":
-    main()

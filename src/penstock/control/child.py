@@ -138,7 +138,7 @@ class _Output:
 
 def own_program(*arguments: str) -> tuple[str, ...]:
     """Command line of another `penstock`, by this interpreter: no search in PATH, no other version."""
-    return (sys.executable, "-m", "penstock.cli.main", *arguments)
+    return (sys.executable, "-m", "penstock.cli.program", *arguments)
 
 
 def free_port(host: str) -> int:
