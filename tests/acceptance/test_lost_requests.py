@@ -157,30 +157,29 @@ def test_20_scale_downs_lose_no_request(record_property: Callable[..., None], ca
 
 
 def test_kill_9_of_draining_workers_loses_no_request(record_property: Callable[..., None]) -> None:
+    """A kill counts if a request was there and another worker took it: it may end just before the signal."""
+
     async def main() -> None:
-        kills = 0
+        kills = counted = 0
         async with under_load(spec(prefill_token_s=0.05), **SLOW_AT_PROMPTS) as (scaled, clients):
-            for _ in range(3 * KILLS_WHILE_DRAINING):
+            while counted < KILLS_WHILE_DRAINING:
+                assert kills <= 4 * KILLS_WHILE_DRAINING, f"{counted} of {kills} kills found a request"
                 (going,) = await scaled.to(REPLICAS - 1)
-                pending = clients.pending
-                waiting = await scaled.requests_on(going)
-                if waiting:
+                before, pending = await scaled.sent_again(*GONE), clients.pending
+                if await scaled.requests_on(going):
                     os.kill(scaled.pid(going), signal.SIGKILL)
                     kills += 1
                 await scaled.back_up()
                 await until(lambda pending=pending: not pending & clients.pending)
-                if kills == KILLS_WHILE_DRAINING:
-                    break
+                counted += min(1, await scaled.sent_again(*GONE) - before)
             assert scaled.shell.life.deaths == 0, "a worker that was to go is not missed"
             again = await scaled.sent_again(*GONE)
         record_property(
             "figures",
-            f"{kills} draining workers killed, {clients.served} requests served, {len(clients.lost)} lost, "
-            f"{again} of killed workers sent again",
+            f"{counted} draining workers killed with requests on them (of {kills}), {clients.served} requests served, "
+            f"{len(clients.lost)} lost, {again} of killed workers sent again",
         )
         assert clients.lost == {}
-        assert kills == KILLS_WHILE_DRAINING
-        assert again >= kills
 
     asyncio.run(main())
 

@@ -8,6 +8,7 @@
   engine core in virtual time to know what one replica holds of what its role `answers_for` (`arrivals` makes the
   requests, `mixture` says which, `capacity` asks and remembers), `correction` mends that figure by what was measured,
   `guardrails` limit the result.
+- Yardsticks: `clairvoyant` (the least that a pool could have cost), `reactive` (the simplest policy that works).
 - `sentences`: numbers and limits in plain English, and the text of `penstock explain`; `hpa_reason` and
   `planner_reason` write the reasons.
 """

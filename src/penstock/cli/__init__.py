@@ -3,7 +3,10 @@
 - `program`: where the process begins.
 - `main`: picks the subcommand, loads only its file, turns errors into one line and an exit code.
 - `tether`: ends a child process that its supervisor started, should the supervisor die.
-- `output`: what goes to stdout and what to stderr.
+- `signals`: Ctrl-C and SIGTERM for commands that serve.
+- `output`: what goes to stdout and what to stderr. `result_table`, `compare_table`, `profile_table`: answers as tables;
+  `up_screen`, `load_screen`: what is shown meanwhile. `workload_options`: options that commands share.
 - `up`, `planner`, `explain`, `schema`: the control loop's commands; `gateway`, `worker`: the processes that `up`
-  starts; `load`, `trace`: workloads; `demo`: all of it at once.
+  starts; `load`, `trace`: workloads; `simulate`, `compare`: virtual time; `profile`: step times; `demo`:
+  all of it at once.
 """

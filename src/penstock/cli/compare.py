@@ -7,6 +7,7 @@ import typer
 
 from penstock.cli.compare_table import compare_table
 from penstock.cli.output import note, print_document, print_text, read_spec, read_text
+from penstock.cli.workload_options import DurationOption, SpeedOption, StartOption, TraceOption, WorldOption
 from penstock.errors import InputError
 from penstock.simulator.compare import Comparison
 from penstock.simulator.compare import compare as run
@@ -19,18 +20,12 @@ _HOUR_S = 3600.0
 
 def compare(
     specs: Annotated[list[Path], typer.Argument(help="Deployment files; the yardsticks take the first's engine.")],
-    trace: Annotated[
-        str, typer.Option(help="A file (Azure CSV, Mooncake JSONL, Penstock JSONL), or a trace that ships.")
-    ],
-    start_s: Annotated[float, typer.Option(help="Where in the trace to begin, in its seconds.")] = 0.0,
-    duration_s: Annotated[
-        float | None, typer.Option(min=0, help="How much of it, in its seconds; default: all.")
-    ] = None,
-    speed: Annotated[float, typer.Option(help="Times as fast: 2 doubles the rate.")] = 1.0,
+    trace: TraceOption,
+    start_s: StartOption = 0.0,
+    duration_s: DurationOption = None,
+    speed: SpeedOption = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of every delay and jitter that is drawn.")] = 0,
-    world: Annotated[
-        Path | None, typer.Option(help="Nodes, delays and metrics (kind VirtualCluster); default: as `up` has them.")
-    ] = None,
+    world: WorldOption = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Run several deployments over one workload in virtual time, and say how far from optimal each was."""

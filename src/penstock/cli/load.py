@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from penstock.cli.load_screen import show
 from penstock.cli.output import note, print_document, print_text
 from penstock.cli.result_table import result_table
+from penstock.cli.workload_options import DurationOption, SpeedOption, StartOption, TraceOption
 from penstock.errors import InputError
 from penstock.load.body import Endpoint
 from penstock.load.pace import OpenLoop
@@ -34,14 +35,10 @@ from penstock.workload.window import window
 
 def load(
     url: Annotated[str, typer.Argument(help="The server's base, with or without /v1.")],
-    trace: Annotated[
-        str, typer.Option(help="A file (Azure CSV, Mooncake JSONL, Penstock JSONL), or a trace that ships.")
-    ],
-    start_s: Annotated[float, typer.Option(help="Where in the trace to begin, in its seconds.")] = 0.0,
-    duration_s: Annotated[
-        float | None, typer.Option(min=0, help="How much of it, in its seconds; default: all.")
-    ] = None,
-    speed: Annotated[float, typer.Option(help="Times as fast: 2 doubles the rate.")] = 1.0,
+    trace: TraceOption,
+    start_s: StartOption = 0.0,
+    duration_s: DurationOption = None,
+    speed: SpeedOption = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of prompts and jitter; a new one misses what caches hold.")] = 0,
     model: Annotated[str | None, typer.Option(help="Default: the first that the server lists.")] = None,
     ttft_s: Annotated[float, typer.Option(help="Target of the time to first token.")] = 0.5,

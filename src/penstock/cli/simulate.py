@@ -11,6 +11,7 @@ import typer
 
 from penstock.cli.output import note, print_document, print_text, read_spec, read_text
 from penstock.cli.result_table import result_table
+from penstock.cli.workload_options import DurationOption, SpeedOption, StartOption, TraceOption, WorldOption
 from penstock.control.loop import Listener
 from penstock.errors import InputError
 from penstock.messages.observation import Observation
@@ -30,18 +31,12 @@ _SHOW_AFTER_S, _SHOW_EVERY_S = 2.0, 2.0
 
 def simulate(
     spec: Annotated[Path, typer.Argument(help="Deployment file (examples/ has some).", show_default=False)],
-    trace: Annotated[
-        str, typer.Option(help="A file (Azure CSV, Mooncake JSONL, Penstock JSONL), or a trace that ships.")
-    ],
-    start_s: Annotated[float, typer.Option(help="Where in the trace to begin, in its seconds.")] = 0.0,
-    duration_s: Annotated[
-        float | None, typer.Option(min=0, help="How much of it, in its seconds; default: all.")
-    ] = None,
-    speed: Annotated[float, typer.Option(help="Times as fast: 2 doubles the rate.")] = 1.0,
+    trace: TraceOption,
+    start_s: StartOption = 0.0,
+    duration_s: DurationOption = None,
+    speed: SpeedOption = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of every delay and jitter that is drawn.")] = 0,
-    world: Annotated[
-        Path | None, typer.Option(help="Nodes, delays and metrics (kind VirtualCluster); default: as `up` has them.")
-    ] = None,
+    world: WorldOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the record and the report.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:

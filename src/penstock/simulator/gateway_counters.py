@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from penstock.control import gateway_view
 from penstock.messages.spec import SloSpec
-from penstock.simulator.histogram import Histogram
 from penstock.telemetry.gateway_metrics import ITL_EDGES_S, LATENCY_EDGES_S, TOKEN_EDGES, edges_around
+from penstock.telemetry.histogram import Histogram
 
 
 class GatewayCounters:

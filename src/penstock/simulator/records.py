@@ -12,6 +12,7 @@ from penstock.hardware.steptime import TICKS_PER_S
 from penstock.messages.outcome import Ending, RequestOutcome
 from penstock.messages.spec import SloSpec
 from penstock.simulator.flight import Flight
+from penstock.simulator.gap_counts import observe_gaps
 from penstock.simulator.gateway_counters import GatewayCounters
 from penstock.telemetry.summary import Summary
 
@@ -44,7 +45,7 @@ class Records:
 
     def gaps(self, gaps: tuple[Gaps, ...]) -> None:
         """A burst of tokens passed the gateway."""
-        self.counters.itl.observe_gaps(gaps)
+        observe_gaps(self.counters.itl, gaps)
         for first, growth, steps, sequences in gaps:
             self.counters.output_tokens += steps * sequences
             if steps == 1 or growth * (steps - 1) <= (PIECE - 1) * first:

@@ -12,7 +12,8 @@ from penstock.engine.config import EngineConfig
 from penstock.engine.engine import Engine
 from penstock.engine.timeline import Gaps, Moment, Timeline
 from penstock.hardware.steptime import StepTime
-from penstock.simulator.histogram import Histogram
+from penstock.simulator.gap_counts import observe_gaps
+from penstock.telemetry.histogram import Histogram
 from penstock.telemetry.vllm_metrics import ITL_EDGES_S, TTFT_EDGES_S
 
 NOT_STARTED = (-1, -1)  # counters of a request without a first token
@@ -90,7 +91,7 @@ class VirtualWorker:
             self._interrupt(progress.preempted)
         gaps = moment.gaps
         if self.itl is not None:
-            self.itl.observe_gaps(gaps)
+            observe_gaps(self.itl, gaps)
         if gaps and len(gaps) > len(progress.resumed):  # the first is that of all who decode
             self.late_steps += late_steps(gaps[0], self.late_after)
         self.steps += progress.steps

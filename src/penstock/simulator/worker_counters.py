@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from penstock.control import worker_view
 from penstock.router.worker_info import WorkerLoad
-from penstock.simulator.histogram import Histogram
 from penstock.simulator.prometheus import VLLM_ITL, VLLM_TTFT
 from penstock.simulator.virtual_worker import VirtualWorker
+from penstock.telemetry.histogram import Histogram
 
 
 class WorkerCounters:
