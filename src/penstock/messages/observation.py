@@ -70,9 +70,27 @@ class PoolSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodePoolSeen:
+    """The GPU nodes of one VM size at one instant, by state. `in_use`: of their GPUs, those that a pod holds.
+
+    A deallocated node is off, costs nothing, and has image and weights on its disk.
+    """
+
+    vm_size: str
+    gpus_per_node: int
+    provisioning: int = 0
+    cold: int = 0
+    warm: int = 0
+    cordoned: int = 0
+    deallocated: int = 0
+    in_use: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """All pools at one instant, and the gateway's own counts since the start."""
+    """All pools at one instant, the nodes that they share where this world has any, and the gateway's own counts."""
 
     time_s: float
     pools: tuple[PoolSeen, ...]
     totals: Mapping[str, float] = field(default_factory=dict)
+    nodes: tuple[NodePoolSeen, ...] = ()
