@@ -102,7 +102,7 @@ def test_data_cannot_leave_its_block(run: Path) -> None:
     described = describe_run(run)
     described["verdict"]["sentence"] = "<b>{{script}}</b>"
     described["history"]["meta"]["name"] = "</script><script>alert(1)</script>"
-    html = render([described])
+    html = render(described)
     assert "<script>alert(1)" not in html
     assert "&lt;b&gt;{{script}}&lt;/b&gt;" in html
     assert html.count("<script") == 3

@@ -1,9 +1,10 @@
 """A `Result` as a table for people, at most 80 columns wide: what `load`, `up` and `demo` end with."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import pairwise
 
-from penstock.messages.result import Latency, Result
+from penstock.messages.result import GpuHours, Latency, Result
 
 
 def result_table(result: Result, *, notes: Sequence[tuple[str, str]] = ()) -> str:
@@ -46,6 +47,11 @@ def result_table(result: Result, *, notes: Sequence[tuple[str, str]] = ()) -> st
     return "\n".join(f"{label:<12}{text}".rstrip() for label, text in rows)
 
 
+def hours_by_state(hours: GpuHours) -> dict[str, float]:
+    """GPU-hours by the state in which they were paid for, in the order of the type."""
+    return {part.name: getattr(hours, part.name) for part in fields(hours) if part.name != "total"}
+
+
 def _latency(latency: Latency) -> str:
     values = (latency.mean, latency.p50, latency.p95, latency.p99)
     return "".join(f"{'-' if value is None else _seconds(value):>9}" for value in values).removeprefix(" ")
@@ -72,13 +78,8 @@ def _replicas(result: Result) -> list[tuple[str, str]]:
             )
         )
     if (hours := result.gpu_hours) is not None:
-        rows.append(
-            (
-                "GPU-hours",
-                f"{hours.total:.4g}: serving {hours.serving:.3g}, starting {hours.starting:.3g}, "
-                f"warm {hours.warm:.3g}, draining {hours.draining:.3g}",
-            )
-        )
+        spent = ", ".join(f"{state} {each:.3g}" for state, each in hours_by_state(hours).items() if each > 0)
+        rows.append(("GPU-hours", f"{hours.total:.4g}: {spent}" if spent else "none"))
     if result.cost_usd is not None:
         rows.append(("cost", f"${result.cost_usd:.4f}" if result.cost_usd < 1 else f"${result.cost_usd:,.2f}"))
     return rows

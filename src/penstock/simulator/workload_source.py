@@ -7,6 +7,7 @@ from itertools import chain
 from penstock.errors import InputError
 from penstock.workload.arrival import Arrival
 from penstock.workload.detect import open_trace
+from penstock.workload.span import span_s
 from penstock.workload.window import window
 
 
@@ -28,3 +29,11 @@ class WorkloadSource:
         if first is None:
             raise InputError(self.trace, "has no request in that stretch", "change --start-s or --duration-s")
         return chain((first,), found)
+
+    def length_s(self) -> float | None:
+        """How long it takes in the run's seconds, found without reading it; None, if that cannot be told."""
+        whole_s = span_s(open_trace(self.trace))
+        if whole_s is None:
+            return None
+        left_s = whole_s - self.start_s
+        return max(0.0, left_s if self.duration_s is None else min(left_s, self.duration_s)) / self.speed

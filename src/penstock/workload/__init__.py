@@ -1,6 +1,6 @@
 """Workloads: who asks for what, when. One type inside (`Arrival`), several file formats outside.
 
-- `arrival`: one request of a workload. `window`: a stretch of it, faster or slower.
+- `arrival`: one request of a workload. `window`: a stretch of it, faster or slower. `span`: how long a trace is.
 - `detect`: opens a trace by its content; `trace_lines` feeds the readers `azure`, `mooncake`, `penstock_jsonl`, which
   also write.
 - `data/`: the excerpt of a production trace that ships, with its credit.

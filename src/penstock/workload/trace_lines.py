@@ -14,7 +14,7 @@ from penstock.errors import InputError
 from penstock.workload.arrival import MAX_TOKENS
 
 MAX_LINE_BYTES = 4 * 1024 * 1024  # a prompt of 10 million tokens has 20,000 block ids, about 160 KB
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 class TraceLines:
@@ -71,7 +71,7 @@ class TraceLines:
 
     def _open(self, stack: ExitStack) -> IO[bytes]:
         file = stack.enter_context(self.path.open("rb"))
-        if file.peek(2)[:2] != _GZIP_MAGIC:
+        if file.peek(2)[:2] != GZIP_MAGIC:
             return file
         return cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=file)))
 

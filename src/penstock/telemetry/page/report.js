@@ -4,7 +4,7 @@
 (() => {
   const { node } = Charts;
   const byId = (id) => document.getElementById(id);
-  const [run] = JSON.parse(byId("data").textContent).runs;
+  const run = JSON.parse(byId("data").textContent);
   const { history, summary, info, windows, recorded } = run;
   const { meta } = history;
   const clock = Format.clock(meta);
