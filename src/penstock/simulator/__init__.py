@@ -1,7 +1,7 @@
 """A deployment over a workload in virtual time: the live control loop, over a virtual cluster.
 
-- `run`: one run, from the first arrival to the result. `clock`: an event loop whose time jumps. `recorded_run`: one that
-  leaves its files. `run_watch`, `watched_jobs`: how far a run is, or many on all cores.
+- `run`: one run, from the first arrival to the result. `clock`: an event loop whose time jumps. `recorded_run`: one
+  that leaves its files. `run_watch`, `watched_jobs`: how far a run is, or many on all cores.
 - The hot loop: `serving` (router and engines), `virtual_worker` (one engine), `flight` (one request).
 - What is counted of it: `records`, `gateway_counters`, `worker_counters`, `gap_counts`; `prometheus`: what queries
   make of that.

@@ -96,7 +96,8 @@ def describe(compared: Compared) -> dict[str, Any]:
 def _store(overlays: Sequence[Mapping[str, Any]], bounds: Bounds | None) -> dict[str, Any]:
     instants = {at_s for run in overlays for at_s in run["time_s"]}
     edges = [place * bounds.window_s for place in range(len(bounds.need) + 1)] if bounds is not None else []
-    grid = sorted(instants | set(edges))
+    ends_s = max(instants, default=0.0)
+    grid = sorted(instants | {edge for edge in edges if edge <= ends_s})
     series: dict[str, Column] = {}
     for index, run in enumerate(overlays):
         time_s = run["time_s"]

@@ -74,7 +74,7 @@ def ranking_sentence(ranked: Sequence[Standing], *, attain: float, hindsight: St
         told = ", ".join(f"{each.name} ({_percent(each.attainment)})" for each in missed)
         parts.append(f"{told} did not")
     if hindsight is not None and hindsight.times_optimum is not None:
-        parts.append(f"the best simple policy in hindsight is {hindsight.times_optimum:.2f} x the clairvoyant optimum")
+        parts.append(f"the best simple policy in hindsight is {hindsight.times_optimum:.2f} × the clairvoyant optimum")
     return "; ".join(parts) + "."
 
 
@@ -98,7 +98,7 @@ def _for(each: Standing) -> str:
     if each.cost_usd is not None:
         told.append(f"for ${each.cost_usd:,.2f}")
     if each.times_optimum is not None:
-        told.append(f"{each.times_optimum:.2f} x the clairvoyant optimum")
+        told.append(f"{each.times_optimum:.2f} × the clairvoyant optimum")
     return " " + ", ".join(told) if told else ""
 
 

@@ -70,6 +70,13 @@
     }
   }
 
+  // Only where the world has nodes: a virtual cluster, or a real one.
+  function nodes() {
+    const sizes = Object.keys(history.series).map((name) => /^nodes\/(.+)\/in_use$/.exec(name)?.[1]).filter(Boolean);
+    byId("nodes").hidden = !sizes.length;
+    for (const size of sizes) add("node-charts", Figures.nodesChart(size, 130));
+  }
+
   function inside() {
     add("cost-chart", Figures.costChart(130));
     Parts.gpuHours(byId("gpu-hours"), summary.gpu_hours ?? history.now.gpu_hours);
@@ -101,6 +108,7 @@
   head();
   target();
   pools();
+  nodes();
   inside();
   requests();
   made();
