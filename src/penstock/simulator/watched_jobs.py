@@ -3,14 +3,18 @@
 Each process sends (job, its own time, requests) through one pipe, and a thread adds them up. Jobs all replay the same
 workload, so how far one is follows from its own time. The share falls when more jobs come: a search doesn't know
 beforehand how many it takes.
+
+A block that ends by an error, Ctrl-C among them, does not wait for jobs under way: their processes are ended.
 """
 
+import multiprocessing
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
+from types import TracebackType
 from typing import Any, TypeVar
 
 from penstock.control.loop import Listener
@@ -55,7 +59,8 @@ class WatchedJobs(Executor):
     """
 
     def __init__(self, *, length_s: float | None, tell: Callable[[JobsSeen], None]) -> None:
-        context = get_context()
+        context = multiprocessing.get_context()
+        self._others = set(multiprocessing.active_children())
         self._tell = tell
         self._sum = _Sum(length_s)
         self._lock = threading.Lock()
@@ -81,6 +86,17 @@ class WatchedJobs(Executor):
             self._words.put(None)
             self._reader.join()
         self._words.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        if kind is None:
+            return super().__exit__(kind, error, trace)
+        for process in set(multiprocessing.active_children()) - self._others:
+            process.terminate()
+        # One may have died while it held the pipe, so nothing more is put into it; its reader is a daemon.
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        return None
 
     def _read(self) -> None:
         while (word := self._words.get()) is not None:
@@ -111,6 +127,8 @@ def watchers() -> tuple[Listener, ...]:
 def _connect(words: "SimpleQueue[Word]") -> None:
     global _words
     _words = words
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C comes here too: who started us decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _run(number: int, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:

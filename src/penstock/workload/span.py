@@ -35,10 +35,8 @@ class _Ends(TraceLines):
         self._last = last
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        number = 0
-        for number, line in islice(super().__iter__(), 2):
-            yield number, line
-        yield number + 1, self._last
+        for number, line in islice(super().__iter__(), 3):
+            yield number, line if number < 3 else self._last
 
 
 def _last_line(trace: Trace) -> bytes | None:

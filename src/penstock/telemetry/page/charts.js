@@ -38,7 +38,7 @@ const Charts = (() => {
     need: { color: "--muted", width: 0.6, step: true, fill: 0.2 },
     optimum: { color: "--muted", width: 1.6, dash: "2px,3px", step: true },
   };
-  const RUN_COLORS = ["--ink", "--demand", "--forecast"];
+  const RUN_COLORS = ["--ink", "--run-blue", "--forecast"];
   const RUN_DASHES = ["solid", "7px,3px", "2px,2px"];
   const RUN_STYLES = RUN_COLORS.length * RUN_DASHES.length;
   for (let place = 0; place < RUN_STYLES; place += 1) {

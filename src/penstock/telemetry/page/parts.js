@@ -23,7 +23,7 @@ const Parts = (() => {
     }
     show(frame, x, time, rows, decisions) {
       const list = rows.map(([style, label, text]) => node("div", { class: "tip-row" }, swatch(style), node("span", {}, label), node("b", {}, text)));
-      const said = decisions.slice(0, TIP_DECISIONS).map((each) => node("p", {}, ...(each.who ? [node("b", {}, `${each.who} `)] : []), `${change(each)} ${each.reason}`));
+      const said = decisions.slice(0, TIP_DECISIONS).map((each) => node("p", {}, ...(each.who ? [node("b", {}, `${each.who} `)] : []), `${change(each)} · ${each.reason}`));
       if (decisions.length > TIP_DECISIONS) said.push(node("p", {}, `and ${decisions.length - TIP_DECISIONS} more`));
       this.element.replaceChildren(node("div", { class: "tip-time" }, time), ...list, ...said);
       this.element.hidden = false;
