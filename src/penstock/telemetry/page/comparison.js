@@ -101,7 +101,7 @@
       node("span", { class: "run-name" }, run.name), node("div", { class: "bar-cell" }, Parts.hourBar(run.gpu_hours, states, most)),
       ...states.map(([state]) => Format.hours(run.gpu_hours?.[state])), Format.hours(run.gpu_hours?.total)]);
     const labels = states.map(([state, look]) => node("span", { class: "run-name" }, swatch(look), state));
-    byId("gpu-hours").append(Parts.table(["Deployment", "share", ...labels, "total"], rows));
+    byId("gpu-hours").append(Parts.table(["Deployment", "states", ...labels, "total"], rows));
   }
 
   function each() {
