@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from itertools import pairwise
+from textwrap import wrap
 
 from penstock.messages.result import GpuHours, Latency, Result
+
+_TEXT_COLUMNS = 68  # beside a label of 12
 
 
 def result_table(result: Result, *, notes: Sequence[tuple[str, str]] = ()) -> str:
@@ -44,7 +47,13 @@ def result_table(result: Result, *, notes: Sequence[tuple[str, str]] = ()) -> st
         )
     rows += _replicas(result)
     rows += notes
-    return "\n".join(f"{label:<12}{text}".rstrip() for label, text in rows)
+    return "\n".join(line for label, text in rows for line in _lines(label, text))
+
+
+def _lines(label: str, text: str) -> list[str]:
+    """One row: as it is where it fits, else wrapped below itself."""
+    parts = [text] if len(text) <= _TEXT_COLUMNS else wrap(text, _TEXT_COLUMNS)
+    return [f"{'' if place else label:<12}{part}".rstrip() for place, part in enumerate(parts)]
 
 
 def hours_by_state(hours: GpuHours) -> dict[str, float]:

@@ -46,10 +46,12 @@
     const made = Parts.table(["#", "Deployment", "windows", "requests", "cost", "GPU time", "scale events", "× optimum"], rows);
     made.classList.add("ranking");
     byId("ranking").append(made);
+    const targets = new Set(runs.map((run) => JSON.stringify(run.slo)));
     byId("rule").textContent = [
       `Ranked: those that kept ${Format.percent(compared.attain)} of windows within target, the cheapest first; then the others, by their windows.`,
+      targets.size > 1 ? "Their targets or windows differ, so these shares are not of the same thing." : "",
       hindsight ? `Hindsight: ${compared.hindsight_rule}, both numbers chosen on this workload. Optimum: the future known, ${Format.duration(compared.lead_s)} paid for each start.` : `No yardsticks: ${compared.without_why}.`,
-    ].join(" ");
+    ].filter(Boolean).join(" ");
   }
 
   // Which lines are shown: one switch a deployment, for all charts at once.
@@ -86,8 +88,9 @@
       const whose = runs.filter((run) => run.slo[name] === value).map((run) => run.name).join(", ");
       return { name: `level-${value}`, label: targets.length > 1 ? `target of ${whose}` : "target", value };
     });
+    const of = id === "itl" ? ", of requests' mean gaps" : ""; // a simulated run records no single gaps
     return Figures.logIfTall({
-      id: `compared-${id}`, title: `${title} ${percentiles} of each window`, ...Figures.secondsUnit(Math.max(...targets)), height: 170,
+      id: `compared-${id}`, title: `${title} ${percentiles} of each window${of}`, ...Figures.secondsUnit(Math.max(...targets)), height: 170,
       series: lines(name), steps: true, levels, data: { time: compared.windows.time_s, series: compared.windows.series }, empty: "no request was recorded",
     });
   }

@@ -42,7 +42,12 @@
     const { slo } = meta;
     for (const [id, title] of [["ttft", "TTFT"], ["itl", "ITL"]]) {
       const name = `${id}_s`;
-      if (windows.length) add("latency-charts", Figures.windowChart(id, title, name, windows, slo, 150));
+      if (windows.length) {
+        const chart = Figures.windowChart(id, title, name, windows, slo, 150);
+        // A simulated run records no single gaps, only each request's mean.
+        if (id === "itl" && info.started_unix_s === null) chart.unit += ", of requests' mean gaps";
+        add("latency-charts", chart);
+      }
       else add("latency-charts", Figures.latencyChart(id, title, name, slo[name], String(slo.percentile), 150));
     }
     const rows = [["TTFT", summary.ttft_s], ["ITL", summary.itl_s], ["End to end", summary.e2e_s]].map(
