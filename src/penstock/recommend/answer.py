@@ -1,6 +1,6 @@
 """From a question to an answer: prune, rank by price, simulate the cheapest, go on while a cheaper one might be left.
 
-Estimates size for the busiest minute and Poisson arrivals, so they only rank; what counts is simulated. The runs are
+Estimates rest on one replica under Poisson arrivals, so they only rank; what counts is simulated. The runs are
 independent and spread over all cores.
 """
 

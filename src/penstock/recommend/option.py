@@ -64,7 +64,7 @@ class Option:
     Args:
         engine: with what the profile knows; None if the model does not fit.
         why_not: why it cannot hold the targets; None as far as is known.
-        per_replica: requests/s that one replica of each role holds, rehearsed; counts: that the peak minute then takes.
+        per_replica: requests/s that one replica of each role holds, rehearsed; counts: that the worst burst then takes.
         trials: its simulations; chosen: the one with the fewest replicas that hold the targets.
     """
 

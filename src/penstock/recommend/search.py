@@ -112,9 +112,9 @@ def _grown(held: Callable[[int], bool], start: int, most: int) -> int | None:
 
 
 def _fewest(held: Callable[[int], bool], enough: int) -> int:
-    """The smallest count that holds, given one that does; tries its neighbour first, for the estimate is near."""
+    """The smallest count that holds, given one that does; looks not far below it first, for the estimate is near."""
     low, high = 0, enough  # low does not hold, high does
-    middle = high - 1
+    middle = math.ceil(high / GROWTH) if high > 2 else high - 1
     while high - low > 1:
         if held(middle):
             high = middle
