@@ -72,7 +72,9 @@ def _next(left: Sequence[Option], done: Sequence[Option], finalists: int) -> lis
     prices = [option.usd_per_hour for option in done if option.chosen is not None]
     best = min((price for price in prices if price is not None), default=float("inf"))
     first = not any(option.simulated for option in done)
-    able = [option for option in left if first or _price(option) < best]
+    # Estimates err alike on one workload: the least that a simulated one needed of its own, others may need too.
+    shares = [sum(option.replicas) / sum(option.counts) for option in done if option.chosen is not None]
+    able = [option for option in left if first or min((1.0, *shares)) * _price(option) < best]
     by_price = sorted(able, key=lambda option: (_price(option), option.cut.gpus))
     if not first:
         return by_price[:finalists]

@@ -5,7 +5,7 @@ from typing import Any
 
 from penstock.recommend.answer import Answer
 from penstock.recommend.option import ROLES, Option, Trial
-from penstock.recommend.reasons import sentence, usd_per_million_tokens
+from penstock.recommend.reasons import headline, reasons, sentence, usd_per_million_tokens
 
 
 def document(answer: Answer) -> dict[str, Any]:
@@ -32,6 +32,8 @@ def document(answer: Answer) -> dict[str, Any]:
             **asdict(demand.mix),
         },
         "sentence": sentence(answer),
+        "headline": headline(answer),
+        "reasons": reasons(answer),
         "recommended": _option(answer, best) if best is not None else None,
         "options": [_option(answer, option) for option in answer.options],
     }

@@ -31,7 +31,8 @@ def page(document: Mapping[str, Any]) -> str:
     parts = {
         "policy": html.escape(policy),
         "title": html.escape(f"{document['model']} · Penstock recommends"),
-        "sentence": html.escape(document["sentence"]),
+        "headline": html.escape(document["headline"]),
+        "reasons": "".join(f"<li>{html.escape(reason)}</li>" for reason in document["reasons"]),
         "style": style,
         "plotly-styles": plotly_style_places(),
         "data": data,

@@ -28,24 +28,34 @@ def usd_per_million_tokens(answer: Answer, option: Option) -> float | None:
 
 def sentence(answer: Answer) -> str:
     """What is recommended, with its reasons."""
+    return f"{headline(answer)}: {'; '.join(reasons(answer))}."
+
+
+def headline(answer: Answer) -> str:
+    """What is recommended."""
+    best = answer.best
+    if best is None:
+        return "Nothing holds the targets"
+    price = f"${best.usd_per_hour:,.2f} an hour (${usd_per_million_tokens(answer, best):,.2f} per million tokens)"
+    return f"Take {layout(best)}, {best.mode}, on {vms(best)}, {price}"
+
+
+def reasons(answer: Answer) -> list[str]:
+    """Why: what it holds, what else would cost, what has no room, how sure that is."""
     best, slo = answer.best, answer.question.slo
     if best is None or best.chosen is None:
-        return f"Nothing holds the targets: {_closest(answer)}."
+        return [_closest(answer)]
     result, confidence = best.chosen.result, answer.confidence(best)
-    reasons = [
+    measured = "measured" if confidence.calibrated else "not calibrated"
+    off = f"off by {confidence.tpot_error:.0%} in ITL, {confidence.ttft_error:.0%} in TTFT"
+    return [
         f"TTFT p95 {_s(result.ttft_s.p95)} of {_s(slo.ttft_s)} and ITL p95 {_s(result.itl_s.p95)} of {_s(slo.itl_s)}, "
         f"{best.chosen.attainment:.1%} of windows within target",
         *_dearer(answer, best),
         *_dear_vms(answer.options, best),
         *_no_room(answer.options),
+        f"step times {measured} for this model and GPU: {off}",
     ]
-    measured = "measured" if confidence.calibrated else "not calibrated"
-    off = f"off by {confidence.tpot_error:.0%} in ITL, {confidence.ttft_error:.0%} in TTFT"
-    reasons.append(f"step times {measured} for this model and GPU: {off}")
-    return (
-        f"Take {layout(best)}, {best.mode}, on {vms(best)}, ${best.usd_per_hour:,.2f} an hour "
-        f"(${usd_per_million_tokens(answer, best):,.2f} per million tokens): {'; '.join(reasons)}."
-    )
 
 
 def _dearer(answer: Answer, best: Option) -> list[str]:

@@ -21,12 +21,12 @@
     return made;
   }
 
-  function table(place, head, rows, empty) {
+  function table(place, head, rows, empty, kind = "numbers") {
     if (!rows.length) {
       byId(place).append(element("p", empty, { class: "muted" }));
       return;
     }
-    const made = element("table", undefined, { class: "numbers" });
+    const made = element("table", undefined, { class: kind });
     const line = (cells, tag) => {
       const row = element("tr");
       cells.forEach((cell, place) => row.append(element(tag, cell, tag === "th" ? { scope: "col" } : place ? {} : { scope: "row" })));
@@ -99,7 +99,7 @@
       shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 99, y1: 99, line: { color: ink("--target"), width: 1.4, dash: "6px,4px" } }],
       annotations: data.recommended === null ? [] : [{
         x: data.recommended.usd_per_hour, y: data.recommended.attainment * 100, text: `${title(data.recommended)}: ${counts(data.recommended.replicas)}`,
-        showarrow: true, arrowcolor: ink("--ready"), ax: 60, ay: 40, font: { color: ink("--ink") },
+        showarrow: true, arrowcolor: ink("--ready"), ax: 110, ay: 70, font: { color: ink("--ink") },
       }],
     }), { staticPlot: true, responsive: true });
   }
@@ -112,7 +112,7 @@
         title(option), `${option.vms} x ${option.vm_size}`, counts(option.replicas), Format.seconds(option.ttft_p95_s), Format.seconds(option.itl_p95_s),
         Format.percent(option.attainment, 1), Format.usd(option.usd_per_hour), Format.usd(option.usd_per_million_tokens), option.simulated ? "simulation" : "rehearsal",
       ]), "No option holds the targets.");
-    table("not", ["Option", "why not"], data.options.filter((option) => !option.feasible).map((option) => [title(option), option.why_not]), "Every option can.");
+    table("not", ["Option", "why not"], data.options.filter((option) => !option.feasible).map((option) => [title(option), option.why_not]), "Every option can.", "words");
     table("simulations", ["Option", "replicas", "$ an hour", "windows held", "TTFT p95", "ITL p95"],
       data.options.flatMap((option) => option.trials.map((trial) => [
         title(option), counts(trial.replicas), Format.usd(trial.usd_per_hour), Format.percent(trial.attainment, 1), Format.seconds(trial.ttft_p95_s), Format.seconds(trial.itl_p95_s),
