@@ -1,6 +1,7 @@
-"""`penstock recommend`: what cannot be is told why, the rest is priced in whole VMs, and the cheapest that holds is it."""
+"""`penstock recommend`: what cannot be is told why, the rest is priced in whole VMs, the cheapest that holds wins."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from penstock.messages.engine_spec import EngineSpec
 from penstock.messages.spec import SloSpec
 from penstock.recommend.demand import Demand, demand_of
 from penstock.recommend.estimate import estimate
-from penstock.recommend.option import Cut, Option
+from penstock.recommend.option import Cut
 from penstock.recommend.options import all_cuts
 from penstock.recommend.question import Question
 from penstock.recommend.search import _fewest, search
@@ -122,19 +123,13 @@ def test_the_fewest_replicas_that_hold_are_chosen(demand: Demand, mode: str) -> 
     asked = question("meta-llama/Llama-3.1-8B-Instruct", ttft_s=1.5)
     (option,) = [each for each in estimate(asked, demand, cut("H100 NVL", 1, asked)) if each.mode == mode]
     for start in (option.counts, (1,) * len(option.counts)):
-        found = search(asked, _started(option, start))
+        found = search(asked, replace(option, counts=start))
         assert found.chosen is not None
         assert found.chosen.attainment >= 0.99
         attained = {trial.counts: trial.attainment for trial in found.trials}
         for place, count in enumerate(found.chosen.counts):
             fewer = (*found.chosen.counts[:place], count - 1, *found.chosen.counts[place + 1 :])
             assert count == 1 or attained.get(fewer, 0.0) < 0.99
-
-
-def _started(option: Option, counts: tuple[int, ...]) -> Option:
-    from dataclasses import replace
-
-    return replace(option, counts=counts)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -4,6 +4,7 @@ Estimates rest on one replica under Poisson arrivals, so they only rank; what co
 independent and spread over all cores.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -69,22 +70,19 @@ def recommend(question: Question, *, finalists: int, tell: Callable[[str], None]
 
 def _next(left: Sequence[Option], done: Sequence[Option], finalists: int) -> list[Option]:
     """The cheapest by estimate of either mode; from the second round on those that might beat the best so far."""
-    prices = [option.usd_per_hour for option in done if option.chosen is not None]
-    best = min((price for price in prices if price is not None), default=float("inf"))
-    first = not any(option.simulated for option in done)
-    # Estimates err alike on one workload: the least that a simulated one needed of its own, others may need too.
-    shares = [sum(option.replicas) / sum(option.counts) for option in done if option.chosen is not None]
-    able = [option for option in left if first or min((1.0, *shares)) * _price(option) < best]
-    by_price = sorted(able, key=lambda option: (_price(option), option.cut.gpus))
-    if not first:
-        return by_price[:finalists]
-    share = -(-finalists // len(MODES))
-    return [option for mode in MODES for option in [each for each in by_price if each.mode == mode][:share]]
+    held = [option for option in done if option.chosen is not None]
+    # Estimates err alike on one workload: the others take at least as many times their fewest as those simulated did.
+    times = min((sum(option.replicas) / sum(option.fewest) for option in held), default=1.0)
 
+    def price(option: Option) -> float:
+        return option.cut.usd_per_hour(math.ceil(times * sum(option.fewest)))
 
-def _price(option: Option) -> float:
-    price = option.usd_per_hour
-    return float("inf") if price is None else price
+    by_price = sorted(left, key=lambda option: (price(option), option.cut.gpus))
+    if not any(option.simulated for option in done):
+        share = -(-finalists // len(MODES))
+        return [option for mode in MODES for option in [each for each in by_price if each.mode == mode][:share]]
+    best = min((option.usd_per_hour or math.inf for option in held), default=math.inf)
+    return [option for option in by_price if price(option) < best][:finalists]
 
 
 def _ranked(options: Sequence[Option]) -> tuple[Option, ...]:
@@ -92,7 +90,8 @@ def _ranked(options: Sequence[Option]) -> tuple[Option, ...]:
 
     def key(option: Option) -> tuple[int, float, int]:
         group = 2 if option.why_not is not None else 0 if option.chosen is not None else 1
-        return group, _price(option), option.cut.gpus * sum(option.replicas)
+        price = math.inf if option.usd_per_hour is None else option.usd_per_hour
+        return group, price, option.cut.gpus * sum(option.replicas)
 
     return tuple(sorted(options, key=key))
 

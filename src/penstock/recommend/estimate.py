@@ -2,7 +2,8 @@
 
 Each is a reason to leave it out, in this order, with the figure: the model does not fit, by so many GiB; the longest
 request does not fit the KV that is left; one prompt alone takes longer than the TTFT, one token longer than the ITL;
-no rate is low enough to hold the targets. What is left is given replicas for the worst burst.
+no rate is low enough to hold the targets. What is left is given replicas between those of the busiest minute and those
+of the worst burst: a pool evens out bursts that one replica alone does not.
 """
 
 import math
@@ -68,7 +69,7 @@ def prompt_alone_s(step: StepTime, tokens: int, budget: int) -> float:
 
 
 def _rehearsed(question: Question, demand: Demand, option: Option) -> Option:
-    """With the rate that one replica of each role holds, and the replicas that the worst burst then takes."""
+    """With the rate that one replica of each role holds, and the replicas that the workload then takes."""
     spec = deployment(ModelSpec(name=question.model), question.slo, option, [1] * len(ROLES[option.mode]))
     rates = []
     for pool in spec.pools:
@@ -78,6 +79,9 @@ def _rehearsed(question: Question, demand: Demand, option: Option) -> Option:
             why = f"{what}: a {pool.role} engine holds the targets at no rate worth having (rehearsed)"
             return replace(option, why_not=why)
         rates.append(held.rate)
-    burst = demand.burst_per_s(question.slo.ttft_s)
-    counts = tuple(max(1, math.ceil(burst / rate)) for rate in rates)
-    return replace(option, per_replica=tuple(rates), counts=counts)
+    peak, burst = demand.stats.peak_minute_per_s, demand.burst_per_s(question.slo.ttft_s)
+    fewest = tuple(max(1, math.ceil(peak / rate)) for rate in rates)
+    counts = tuple(
+        max(few, math.ceil(math.sqrt(peak * max(burst, peak)) / rate)) for few, rate in zip(fewest, rates, strict=True)
+    )
+    return replace(option, per_replica=tuple(rates), fewest=fewest, counts=counts)

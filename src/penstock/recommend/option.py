@@ -64,7 +64,9 @@ class Option:
     Args:
         engine: with what the profile knows; None if the model does not fit.
         why_not: why it cannot hold the targets; None as far as is known.
-        per_replica: requests/s that one replica of each role holds, rehearsed; counts: that the worst burst then takes.
+        per_replica: requests/s that one replica of each role holds, rehearsed.
+        fewest: replicas that the busiest minute takes at that rate: hardly fewer will do.
+        counts: to begin with, between these and what the worst burst would take.
         trials: its simulations; chosen: the one with the fewest replicas that hold the targets.
     """
 
@@ -73,6 +75,7 @@ class Option:
     engine: EngineSpec | None = None
     why_not: str | None = None
     per_replica: tuple[float, ...] = ()
+    fewest: Counts = ()
     counts: Counts = ()
     trials: tuple[Trial, ...] = ()
     chosen: Trial | None = None

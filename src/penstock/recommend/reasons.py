@@ -78,8 +78,11 @@ def _dearer(answer: Answer, best: Option) -> list[str]:
 def _dear_vms(options: Iterable[Option], best: Option) -> list[str]:
     """GPUs of which a single VM costs more than all that is recommended."""
     able = [option for option in options if option.why_not is None]
-    cheapest = {option.cut.gpu.name: min(size.usd_per_hour for size in option.cut.sizes) for option in able}
     price = best.usd_per_hour or 0.0
+    cheapest: dict[str, float] = {}
+    for option in able:
+        least = min(size.usd_per_hour for size in option.cut.sizes)
+        cheapest[option.cut.gpu.name] = min(least, cheapest.get(option.cut.gpu.name, least))
     dear = sorted(name for name, usd in cheapest.items() if usd > price)
     return [f"one VM of {' or '.join(dear)} alone costs more"] if dear else []
 
