@@ -107,7 +107,7 @@
   function tables() {
     const able = data.options.filter((option) => option.feasible);
     table("options",
-      ["Option", "VMs", "replicas", "TTFT p95", "ITL p95", "windows held", "$ an hour", "$ per million tokens", "known by"],
+      ["Option", "VMs", "replicas", "TTFT p95", "ITL p95", "held", "$ an hour", "$ per M tokens", "known by"],
       able.map((option) => [
         title(option), `${option.vms} x ${option.vm_size}`, counts(option.replicas), Format.seconds(option.ttft_p95_s), Format.seconds(option.itl_p95_s),
         Format.percent(option.attainment, 1), Format.usd(option.usd_per_hour), Format.usd(option.usd_per_million_tokens), option.simulated ? "simulation" : "rehearsal",
