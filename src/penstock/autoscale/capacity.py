@@ -13,13 +13,14 @@ from functools import lru_cache
 
 from penstock.autoscale.arrivals import Mix
 from penstock.autoscale.rehearsal import Replica, Targets, holds
-from penstock.hardware.steptime import StepTime
+from penstock.hardware.steptime import TICKS_PER_S, StepTime, experts_read
 from penstock.messages.worker import Role
 
 BRACKET = 1.5
 RESOLUTION = 1.04  # finer than what the mix's own grid leaves open
 LOWEST, HIGHEST = 1 / 40, 40  # of the estimate; a replica that fails at the lowest rate fails alone
 DOUBLINGS = 6
+MOST_SEQUENCES, HALVINGS = 65_536.0, 40  # no engine runs more; to a ten-millionth of one
 WORTHWHILE = 0.25  # of the estimate: once a target is given up, one that takes an idle engine is no better
 
 
@@ -50,8 +51,17 @@ def capacity(replica: Replica, mix: Mix, targets: Targets) -> Capacity:
 def sequences_at_pace(step: StepTime, context_tokens: float, pace_s: float) -> float:
     """How many sequences of this context one replica decodes together if each step may take `pace_s`; prompts apart."""
     base_s = step.decode_step_s(0, 0)
-    per_sequence_s = step.decode_step_s(1, round(context_tokens)) - base_s
-    return (pace_s - base_s) / per_sequence_s if per_sequence_s else math.inf
+    per_sequence_s = (step.sequence + step.context_token * round(context_tokens)) / TICKS_PER_S
+    linear = (pace_s - base_s) / per_sequence_s if per_sequence_s else math.inf
+    if not step.experts or linear <= 0:
+        return linear
+    # Experts take longer the more sequences touch them, ever less so: between nobody and as many as if they took none.
+    low, high = 0.0, min(linear, MOST_SEQUENCES)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        experts_s = step.experts * experts_read(middle, step.expert_share) / TICKS_PER_S
+        low, high = (middle, high) if base_s + per_sequence_s * middle + experts_s <= pace_s else (low, middle)
+    return low
 
 
 def _highest(replica: Replica, mix: Mix, targets: Targets) -> float | None:

@@ -46,6 +46,7 @@ def result_table(result: Result, *, notes: Sequence[tuple[str, str]] = ()) -> st
             )
         )
     rows += _replicas(result)
+    rows += _uncertainty(result)
     rows += notes
     return "\n".join(line for label, text in rows for line in _lines(label, text))
 
@@ -70,6 +71,41 @@ def _tokens(result: Result) -> str:
     tokens = result.tokens
     cached = f" ({tokens.prompt_cached / tokens.prompt:.1%} from cache)" if tokens.prompt else ""
     return f"{tokens.prompt:,} prompt{cached}, {tokens.output:,} output"
+
+
+_BANDS = {
+    "ttft_p95_s": ("TTFT p95", "time"),
+    "itl_p95_s": ("ITL p95", "time"),
+    "attainment": ("attainment", "share"),
+    "gpu_hours": ("GPU-hours", "plain"),
+    "cost_usd": ("cost", "usd"),
+}
+
+
+def _uncertainty(result: Result) -> list[tuple[str, str]]:
+    """How far step times may be off, and the bands over several runs."""
+    rows = []
+    for component, error in (result.step_time_error or {}).items():
+        known = "calibrated" if error.calibrated else "not calibrated"
+        rows.append(
+            (
+                "profile",
+                f"{component[:11]} off by {error.tpot_error:.1%} in ITL, {error.ttft_error:.1%} in TTFT; {known}",
+            )
+        )
+    if result.band:
+        rows.append(("band", f"of {result.seeds} runs"))
+    for name, (label, kind) in _BANDS.items():
+        if result.band and name in result.band:
+            low, high = (_figure(value, kind) for value in result.band[name])
+            rows.append(("", f"{label:<12}{low} to {high}"))
+    return rows
+
+
+def _figure(value: float, kind: str) -> str:
+    if kind == "time":
+        return _seconds(value)
+    return f"{value:.1%}" if kind == "share" else f"${value:,.2f}" if kind == "usd" else f"{value:.4g}"
 
 
 def _replicas(result: Result) -> list[tuple[str, str]]:

@@ -1,6 +1,11 @@
 """`penstock simulate`: a deployment over a workload in virtual time, before it meets a GPU."""
 
+import os
 import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +15,15 @@ from penstock.cli.output import note, print_document, print_text, read_spec, rea
 from penstock.cli.progress import Progress, duration
 from penstock.cli.result_table import result_table
 from penstock.cli.workload_options import DurationOption, SpeedOption, StartOption, TraceOption, WorldOption
+from penstock.messages.confidence import Confidence
+from penstock.messages.result import Result
+from penstock.messages.spec import DeploymentBody
+from penstock.simulator.compare import Job
 from penstock.simulator.parse_world import parse_world
 from penstock.simulator.recorded_run import RunRecord, simulate_recorded
 from penstock.simulator.run import simulate as run
 from penstock.simulator.run_watch import RunWatch
+from penstock.simulator.seeds import band, further_jobs, run_all
 from penstock.simulator.workload_source import WorkloadSource
 from penstock.telemetry.report import write_report
 from penstock.telemetry.run_info import RunInfo
@@ -27,25 +37,42 @@ def simulate(
     duration_s: DurationOption = None,
     speed: SpeedOption = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of every delay and jitter that is drawn.")] = 0,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="Runs, each with its own seed and profile error; gives a band.")
+    ] = 1,
     world: WorldOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the record and the report.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Run a deployment over a workload in virtual time, with the code that decides in production.
 
-    The same seed gives the same bytes.
+    The same seed gives the same bytes. With --seeds the figures are those of the first run; beside them stands the band
+    in which those of all runs lie: further seeds, and step times off by what their profile may be off.
     """
     deployment = read_spec(spec).spec
+    errors = _step_time_errors(deployment)
     surroundings = parse_world(read_text(world, "world"), source=str(world)) if world is not None else None
     source = WorkloadSource(trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed)
-    with Progress("penstock simulate") as progress:
-        watch = _watch(progress, source)
+    arrivals = source.arrivals()  # a bad trace is said before anything else begins
+    with ExitStack() as stack:
+        others: Iterator[Result] = iter(())
+        if seeds > 1:
+            pool = stack.enter_context(ProcessPoolExecutor(max_workers=min(seeds - 1, os.cpu_count() or 1)))
+            job = Job(spec=deployment, source=source, world=surroundings)
+            others = run_all(further_jobs(job, errors, seeds=seeds), pool)
+
+        def complete(first: Result) -> Result:
+            return _with_band(replace(first, step_time_error=errors or None), others, seeds)
+
+        watch = _watch(stack.enter_context(Progress("penstock simulate")), source)
         if out is not None:
             info = RunInfo(command=("penstock", *sys.argv[1:]), spec=read_text(spec, "deployment"), seed=seed)
             record = RunRecord(folder=out, info=info)
-            result = simulate_recorded(deployment, source, record, world=surroundings, listeners=(watch,))
+            result = simulate_recorded(
+                deployment, source, record, world=surroundings, listeners=(watch,), complete=complete
+            )
         else:
-            result = run(deployment, source.arrivals(), world=surroundings, seed=seed, listeners=(watch,)).result
+            result = complete(run(deployment, arrivals, world=surroundings, seed=seed, listeners=(watch,)).result)
     if out is not None:
         note(f"penstock simulate: the report is {write_report(out)}, its data beside it")
     if json:
@@ -63,3 +90,19 @@ def _watch(progress: Progress, source: WorkloadSource) -> RunWatch:
         progress.show(share, f"{duration(time_s)}{of}", requests)
 
     return RunWatch(tell)
+
+
+def _step_time_errors(spec: DeploymentBody) -> dict[str, Confidence]:
+    if all(pool.engine.profile is None for pool in spec.pools):
+        return {}
+    from penstock.cli.profiles import confidences
+
+    return confidences(spec)
+
+
+def _with_band(first: Result, others: Iterable[Result], seeds: int) -> Result:
+    results = [first]
+    for other in others:
+        results.append(other)
+        note(f"penstock simulate: {len(results)} of {seeds} runs done")
+    return first if seeds == 1 else replace(first, seeds=seeds, band=band(results))

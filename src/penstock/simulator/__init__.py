@@ -7,6 +7,7 @@
   make of that.
 - The world: `cluster` (joins it all, and is what the loop observes and acts on), `pods`, `nodes`, `delays`,
   `lead_times`; `world_spec` and `parse_world`: its file.
+- `seeds`: several runs, and the band in which their figures lie.
 - Yardsticks: `compare` (several runs and two bounds), `hindsight`; `workload_source`: a trace that any process can
   open.
 """

@@ -1,7 +1,7 @@
 """A run that leaves its files: what came of each request, what was seen and decided, how it was made, its summary."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +37,12 @@ def simulate_recorded(
     *,
     world: WorldSpec | None = None,
     listeners: Sequence[Listener] = (),
+    complete: Callable[[Result], Result] = lambda result: result,
 ) -> Result:
     """Run to the end of the workload, and leave everything but the report in the folder.
 
+    Args:
+        complete: what others know of the run is added to its result before that is written.
     Raises: as `simulator.run.simulate`; InputError, if the folder cannot be written.
     """
     arrivals = source.arrivals()  # a bad trace is said before anything is overwritten
@@ -59,6 +62,7 @@ def simulate_recorded(
             listeners=(*listeners, journal),
             records=Records(spec.slo, tell=write),
         ).result
+    result = complete(result)
     text = json.dumps(result_to_json(result), indent=2)
     (record.folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
     return result
