@@ -14,9 +14,22 @@ class Flight:
 
     Args:
         worker: answers it; None while it is held.
+        steps, late_steps: its worker's counters at its first token (`virtual_worker`); while it is `interrupted`, which
+            is preempted after that, its gaps so far and those of them that were late.
     """
 
-    __slots__ = ("arrival", "at", "cached", "choice", "first_at", "number", "worker")
+    __slots__ = (
+        "arrival",
+        "at",
+        "cached",
+        "choice",
+        "first_at",
+        "interrupted",
+        "late_steps",
+        "number",
+        "steps",
+        "worker",
+    )
 
     def __init__(self, number: int, at: int, arrival: Arrival) -> None:
         self.number = number
@@ -24,5 +37,7 @@ class Flight:
         self.arrival = arrival
         self.first_at = -1
         self.cached = 0  # prompt tokens that an engine found in its cache
+        self.steps = self.late_steps = 0
+        self.interrupted = False
         self.choice: Choice | None = None
         self.worker: VirtualWorker | None = None

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from heapq import heappop, heappush
 
+from penstock.engine.batch import Progress
 from penstock.engine.config import EngineConfig
 from penstock.engine.request import EngineRequest, NeverFits
 from penstock.engine.timeline import Moment
 from penstock.hardware.steptime import TICKS_PER_S, StepTime
-from penstock.kvcache.pool import PagesStored
+from penstock.kvcache.pool import CacheEvent, PagesStored
 from penstock.messages.outcome import Ending
 from penstock.messages.spec import ComponentSpec, DeploymentBody
 from penstock.messages.worker import Role
@@ -28,7 +29,7 @@ from penstock.router.router import Router
 from penstock.router.worker_info import WorkerInfo
 from penstock.simulator.flight import Flight
 from penstock.simulator.records import Records
-from penstock.simulator.virtual_worker import NOT_STARTED, Heap, VirtualWorker
+from penstock.simulator.virtual_worker import Heap, VirtualWorker
 from penstock.workload.arrival import Arrival
 
 NEVER = 1 << 200  # an instant after all others
@@ -131,8 +132,8 @@ class Serving:
             while heap and heap[0][0] == at:
                 worker = heappop(heap)[2]
                 if worker.due == at:
-                    for moment in worker.timeline.advance(at):
-                        self._happened(worker, moment)
+                    worker.due = None
+                    self._happened(worker, worker.timeline.finish())
                     touched.append(worker)
             while timers and timers[0][0] == at:
                 heappop(timers)[2]()
@@ -184,9 +185,9 @@ class Serving:
             return
         self.router.sent(request, choice, now_s)
         flight.choice = choice
-        flight.worker = self.workers[choice.worker]
-        flight.worker.requests[flight.number] = NOT_STARTED  # also while another computes its prompt
-        first = flight.worker if choice.prefill_worker is None else self.workers[choice.prefill_worker]
+        flight.worker = worker = self.workers[choice.worker]
+        worker.requests[flight.number] = flight  # also while another computes its prompt
+        first = worker if choice.prefill_worker is None else self.workers[choice.prefill_worker]
         self._give(flight, first, hashes)
 
     def _give(self, flight: Flight, worker: VirtualWorker, hashes: tuple[int, ...]) -> None:
@@ -198,7 +199,7 @@ class Serving:
         except NeverFits:
             self._lose(flight, Ending.FAILED)
             return
-        worker.requests[flight.number] = NOT_STARTED
+        worker.requests[flight.number] = flight
         self._touched.append(worker)
 
     def _hold(self, flight: Flight) -> None:
@@ -216,38 +217,47 @@ class Serving:
 
     def _happened(self, worker: VirtualWorker, moment: Moment) -> None:
         """Pass on what came of some steps."""
-        progress = moment.progress
-        router, flights = self.router, self.flights
-        now_s = moment.at / TICKS_PER_S
+        progress, at = moment.progress, moment.at
         worker.count(moment)
         if moment.gaps:
             self._records.gaps(moment.gaps)
-        for event in progress.cache:
-            if isinstance(event, PagesStored):
-                router.stored(worker.id, event.hashes, event.parent)
-            else:
-                router.removed(worker.id, event.hashes)
-        if progress.first_tokens and worker.engine.config.role is not Role.PREFILL:
-            for number, cached in zip(progress.first_tokens, progress.cached_tokens, strict=True):
-                flight = flights[number]
-                flight.first_at = moment.at
-                flight.cached = max(flight.cached, cached)
-                worker.started(number)
-                if worker.ttft is not None:
-                    worker.ttft.observe((moment.at - flight.at) / TICKS_PER_S)
-                router.first_token(number, now_s)
-                self._records.first_token(flight)
-        for number in progress.prefilled:
-            self._hand_over(flights[number], worker)
-        for number in progress.finished:
-            if worker.engine.config.role is not Role.PREFILL:
-                flight = flights[number]
-                gaps, late = worker.ended(number)
-                router.finished(number, now_s, flight.arrival.output_tokens)
-                del flights[number]
-                self._records.completed(flight, moment.at, gaps, late)
+        if progress.cache:
+            self._cached(worker, progress.cache)
+        if worker.computes_only:
+            for number in progress.prefilled:
+                self._hand_over(self.flights[number], worker)
+        else:
+            now_s = at / TICKS_PER_S
+            if progress.first_tokens:
+                self._started(worker, progress, at, now_s)
+            for number in progress.finished:
+                flight = worker.requests.pop(number)
+                self.router.finished(number, now_s, flight.arrival.output_tokens)
+                del self.flights[number]
+                self._records.completed(flight, at, worker.steps - flight.steps, worker.late_steps - flight.late_steps)
         if worker.draining:
             self._end_if_drained(worker)
+
+    def _started(self, worker: VirtualWorker, progress: Progress, at: int, now_s: float) -> None:
+        """First tokens came."""
+        for number, cached in zip(progress.first_tokens, progress.cached_tokens, strict=True):
+            flight = worker.requests[number]
+            flight.first_at = at
+            flight.steps, flight.late_steps = worker.steps, worker.late_steps
+            if cached > flight.cached:
+                flight.cached = cached
+            if worker.ttft is not None:
+                worker.ttft.observe((at - flight.at) / TICKS_PER_S)
+            self.router.first_token(number, now_s)
+            self._records.first_token(flight)
+
+    def _cached(self, worker: VirtualWorker, events: tuple[CacheEvent, ...]) -> None:
+        """Pages were stored and removed."""
+        for event in events:
+            if isinstance(event, PagesStored):
+                self.router.stored(worker.id, event.hashes, event.parent)
+            else:
+                self.router.removed(worker.id, event.hashes)
 
     def _hand_over(self, flight: Flight, prefill: VirtualWorker) -> None:
         """Its prompt is computed: the KV travels, then the decode worker takes over."""

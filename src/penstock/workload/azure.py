@@ -36,7 +36,7 @@ def read(lines: TraceLines, *, seed: int) -> Iterator[Arrival]:
     days: dict[bytes, int] = {}  # at most one entry a day of the trace
     start_ns: int | None = None
     previous_s = 0.0
-    minute, minute_ns = b"", 0  # the last one, to its colon, and when it began: most rows bear the same as the one before
+    minute, minute_ns = b"", 0  # the last row's, to its colon, and when it began: most rows share it
     numbered = iter(lines)
     next(numbered, None)
     for number, line in numbered:
