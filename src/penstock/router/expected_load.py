@@ -82,7 +82,7 @@ class ExpectedLoad:
         """Requests that the worker has, ours and others'; never negative."""
         return max(0.0, len(self.waiting) + len(self.running) + self.extra)
 
-    def sent(self, task: Task, *, prefill: bool, now_s: float) -> None:
+    def sent(self, task: Task, prefill: bool, now_s: float) -> None:
         """A request was sent; `prefill`: the worker computes its prompt."""
         if prefill:
             if not self.waiting:
@@ -99,22 +99,32 @@ class ExpectedLoad:
         """Its prompt is computed: it runs now."""
         task = self._leave_waiting(request)
         if task is not None:
-            self.progress_from_s = max(self.progress_from_s, now_s)
+            if now_s > self.progress_from_s:
+                self.progress_from_s = now_s
             self.computed_s += task.work_s
             self.running[request] = task
             self.running_kv_tokens += task.kv_tokens
 
     def ended(self, request: RequestId, now_s: float) -> None:
         """It is no longer there, for whatever reason."""
-        if request == next(iter(self.waiting), None):  # else the head is being computed as before
-            self.progress_from_s = max(self.progress_from_s, now_s)
-        task = self._leave_waiting(request)
+        running = self.running
+        task = running.pop(request, None)
         if task is None:
-            task = self.running.pop(request, None)
+            if request == next(iter(self.waiting), None):  # else the head is being computed as before
+                self.progress_from_s = max(self.progress_from_s, now_s)
+            task = self._leave_waiting(request)
             if task is None:
                 return
-            self.running_kv_tokens = max(0.0, self.running_kv_tokens - task.kv_tokens) if self.running else 0.0
-        self.kv_tokens = max(0.0, self.kv_tokens - task.kv_tokens) if self.running or self.waiting else 0.0
+        elif running:
+            left = self.running_kv_tokens - task.kv_tokens
+            self.running_kv_tokens = left if left > 0.0 else 0.0
+        else:
+            self.running_kv_tokens = 0.0
+        if running or self.waiting:
+            left = self.kv_tokens - task.kv_tokens
+            self.kv_tokens = left if left > 0.0 else 0.0
+        else:
+            self.kv_tokens = 0.0
         self._ends.append((task.sent_s, now_s, task.kv_tokens))
         if self.extra < 0:  # it may have been one of those that the worker did not have
             self.extra = max(self.extra, -float(len(self.waiting) + len(self.running)))
