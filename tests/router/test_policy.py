@@ -152,6 +152,8 @@ def test_stopping_early_finds_the_cheapest_of_many(
         mine = next(price for price in prices if price.worker == choice.worker)
         usable = [price.total_s for price in prices if price.stage is mine.stage and not price.excluded]
         assert mine.total_s == min(usable)
+        equal = [price.worker for price in prices if price.stage is mine.stage and price.total_s == mine.total_s]
+        assert choice.worker == min(set(equal) - {"w3"}, key=lambda name: router._workers[name].turn)
         router.sent(request, choice, now_s)
         if done >= 1:
             router.first_token(number - 3, now_s)

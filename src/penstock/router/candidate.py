@@ -60,6 +60,7 @@ class Candidate:
         "drained_at_s",
         "floor_s",
         "id",
+        "idle",
         "itl_cost_s",
         "known",
         "kv_capacity_tokens",
@@ -102,6 +103,7 @@ class Candidate:
         self.transfer_token_s = 1 / engine.kv_transfer.tokens_per_second
         self.stale = True
         self.busy = False  # prompts wait there
+        self.idle = False  # nothing is there, ours or others'
         self.queue_s = self.progress_cap_s = self.step_s = self.floor_s = self.drained_at_s = 0.0
         self.token_s = self.attention_s = self.sequence_s = self.context_token_s = 0.0
         self.kv_free_tokens, self.seats_short_tokens, self.token_drain_s = inf, -inf, 0.0
@@ -193,3 +195,4 @@ class Candidate:
         self.floor_s = queue_s - cap_s + itl_cost_s
         self.drained_at_s = queue_s + load.progress_from_s + itl_cost_s
         self.busy = waiting > 0
+        self.idle = not in_flight
