@@ -130,9 +130,12 @@ class ExpectedLoad:
             self.extra = max(self.extra, -float(len(self.waiting) + len(self.running)))
 
     def measured(self, seen: WorkerLoad, *, kv_capacity_tokens: float, now_s: float) -> bool:
-        """Compare what the worker told with what was ours at that instant. Returns: whether it was of use."""
+        """Compare what the worker told with what was ours at that instant. Returns: whether it may change a price."""
         at_s = min(seen.at_s, now_s)
         if not at_s > self.measured_at_s or now_s - at_s > HOLDS_S:
+            return False
+        if self._agrees_on_nothing(seen, at_s):
+            self.measured_at_s = at_s
             return False
         ours = self._at(at_s)
         if ours is None:
@@ -155,6 +158,17 @@ class ExpectedLoad:
         if useful:
             self.measured_at_s = at_s
         return useful
+
+    def _agrees_on_nothing(self, seen: WorkerLoad, at_s: float) -> bool:
+        """Whether the worker is idle, says so, and nothing else was believed: the most frequent case of many workers."""
+        return (
+            not self.running
+            and not self.waiting
+            and seen.running == seen.waiting == seen.kv_usage == 0
+            and self.extra == self.extra_waiting == self.kv_extra_tokens == 0
+            and self.kv_ratio == 1
+            and (not self._ends or self._ends[-1][1] <= at_s)
+        )
 
     def outdated(self, now_s: float) -> bool:
         """Let go of a measurement that is too old to hold. Returns: whether anything changed."""

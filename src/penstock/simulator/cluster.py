@@ -150,9 +150,9 @@ class Cluster:
             state=_SEEN_AS[pod.state],
             since_s=pod.since_s,
             ready_at_s=pod.ready_at_s if pod.state is PodState.STARTING else None,
-            running=int(view.value(RUNNING, now_s)) if view is not None else 0,
-            queue=int(view.value(WAITING, now_s)) if view is not None else 0,
-            kv_usage=view.value(KV_USAGE_SERIES, now_s) if view is not None else 0.0,
+            running=int(view.value(RUNNING)) if view is not None else 0,
+            queue=int(view.value(WAITING)) if view is not None else 0,
+            kv_usage=view.value(KV_USAGE_SERIES) if view is not None else 0.0,
             hit_ratio=prefixes.found / prefixes.queried if prefixes else 0.0,
         )
 
