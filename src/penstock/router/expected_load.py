@@ -160,7 +160,7 @@ class ExpectedLoad:
         return useful
 
     def _agrees_on_nothing(self, seen: WorkerLoad, at_s: float) -> bool:
-        """Whether the worker is idle, says so, and nothing else was believed: the most frequent case of many workers."""
+        """Whether the worker is idle, says so and was believed to be: the most frequent case of many workers."""
         return (
             not self.running
             and not self.waiting
