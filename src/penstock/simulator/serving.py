@@ -5,8 +5,8 @@ order of instants: steps that end at an instant, then what else is due then (a K
 becomes ready), then requests that arrive, then the planning of new steps. So a step that starts at an instant knows all
 that arrived by then, and every event reaches the router when it happens.
 
-It does not know pods or nodes, what an autoscaler sees, or what a GPU costs: replicas are `start`ed and `retire`d by
-whoever does. Time is in integer ticks. A worker whose burst goes on is not touched.
+It does not know pods or nodes, what an autoscaler sees, or what a GPU costs: replicas are `start`ed, `retire`d and
+`kill`ed by whoever does. Time is in integer ticks. A worker whose burst goes on is not touched.
 """
 
 import math
@@ -18,6 +18,8 @@ from heapq import heappop, heappush
 from penstock.engine.config import EngineConfig
 from penstock.engine.request import EngineRequest, NeverFits
 from penstock.engine.timeline import Moment
+from penstock.gateway.settings import UpstreamLimits
+from penstock.gateway.tries import Tries
 from penstock.hardware.steptime import TICKS_PER_S, StepTime
 from penstock.kvcache.pool import PagesStored
 from penstock.messages.outcome import Ending
@@ -32,6 +34,7 @@ from penstock.simulator.virtual_worker import NOT_STARTED, Heap, VirtualWorker
 from penstock.workload.arrival import Arrival
 
 NEVER = 1 << 200  # an instant after all others
+_LIMITS = UpstreamLimits()
 _BLOCK_TOKENS = 16  # of a workload that names no blocks; nothing depends on it
 
 
@@ -114,6 +117,18 @@ class Serving:
         self.router.remove_worker(worker_id)
         self._end_if_drained(worker)
 
+    def kill(self, worker_id: str) -> None:
+        """A replica is lost, and all that it held; its requests go the gateway's ways. To be called by a timer."""
+        worker = self.workers[worker_id]
+        self.split_burst(worker)  # what came until now has reached the clients
+        if self.workers.pop(worker_id, None) is None:
+            return  # its last token was among that, and it was to go
+        worker.due = None
+        self._touched[:] = [touched for touched in self._touched if touched is not worker]
+        self.router.remove_worker(worker_id)
+        for number in tuple(worker.requests):
+            self._without(self.flights[number], worker)
+
     def run_to(self, to: int) -> None:
         """Let everything happen that is due by `to`."""
         heap, timers, touched = self._heap, self._timers, self._touched
@@ -145,10 +160,15 @@ class Serving:
 
     def split_bursts(self) -> None:
         """Split the bursts under way at this instant, so that every counter is exact: for a scrape."""
-        for worker in self.workers.values():
-            if worker.due is not None:
-                for moment in worker.timeline.catch_up(self.now):
-                    self._happened(worker, moment)
+        for worker in tuple(self.workers.values()):
+            self.split_burst(worker)
+
+    def split_burst(self, worker: VirtualWorker) -> None:
+        """The same for one worker."""
+        if worker.due is not None:
+            for moment in worker.timeline.catch_up(self.now):
+                self._happened(worker, moment)
+            if worker.id in self.workers:
                 worker.schedule(self._heap)
 
     def _config(self, component: ComponentSpec) -> EngineConfig:
@@ -178,7 +198,13 @@ class Serving:
         now_s = self.now / TICKS_PER_S
         hashes = _full_blocks(arrival)
         request = RouteRequest(id=flight.number, prompt_tokens=arrival.input_tokens, block_hashes=hashes)
+        if flight.tries is not None:
+            request = replace(request, exclude=flight.tries.excluded)
         choice = self.router.choose(request, now_s=now_s)
+        if choice is None and request.exclude and flight.tries is not None:
+            flight.tries.start_over()
+            request = replace(request, exclude=frozenset())
+            choice = self.router.choose(request, now_s=now_s)
         if choice is None:
             self._hold(flight)
             return
@@ -186,8 +212,9 @@ class Serving:
         flight.choice = choice
         flight.worker = self.workers[choice.worker]
         flight.worker.requests[flight.number] = NOT_STARTED  # also while another computes its prompt
-        first = flight.worker if choice.prefill_worker is None else self.workers[choice.prefill_worker]
-        self._give(flight, first, hashes)
+        if choice.prefill_worker is not None:
+            flight.prefill = self.workers[choice.prefill_worker]
+        self._give(flight, flight.prefill or flight.worker, hashes)
 
     def _give(self, flight: Flight, worker: VirtualWorker, hashes: tuple[int, ...]) -> None:
         arrival, choice = flight.arrival, flight.choice
@@ -255,16 +282,76 @@ class Serving:
         assert decode is not None
         transfer = self.spec.component(decode.component).engine.kv_transfer
         took_s = transfer.latency_s + flight.arrival.input_tokens / transfer.tokens_per_second
+        if self.workers.get(decode.id) is not decode:
+            took_s = 0.0  # it was lost meanwhile: it takes no request
+        flight.transfer = way = object()
 
         def arrived() -> None:
+            if flight.transfer is not way:
+                return  # a worker was lost meanwhile
+            self._leave_prefill(flight)
+            if self.workers.get(decode.id) is decode:
+                self._give(flight, decode, _full_blocks(flight.arrival))
+            else:
+                self._try_another(flight, decode, delivered=False)
+
+        self.at(self.now + math.ceil(took_s * TICKS_PER_S), arrived)
+
+    def _leave_prefill(self, flight: Flight) -> None:
+        """Its prefill worker need not keep its KV any more."""
+        prefill, flight.prefill, flight.transfer = flight.prefill, None, None
+        if prefill is not None and self.workers.get(prefill.id) is prefill:
             prefill.timeline.release(self.now, flight.number)
             prefill.requests.pop(flight.number, None)
             self._touched.append(prefill)
             if prefill.draining:
                 self._end_if_drained(prefill)
-            self._give(flight, decode, _full_blocks(flight.arrival))
 
-        self.at(self.now + math.ceil(took_s * TICKS_PER_S), arrived)
+    # --- when a worker is lost: what `gateway.exchange` does, to the same bounds
+
+    def _without(self, flight: Flight, lost: VirtualWorker) -> None:
+        """Its worker, or the one that computes its prompt, is gone."""
+        if flight.first_at >= 0:
+            self._lose(flight, Ending.FAILED)  # its stream is cut
+        elif flight.prefill is lost:
+            decode = flight.worker
+            if flight.transfer is not None and decode is not None and self.workers.get(decode.id) is decode:
+                self._alone(flight, decode)
+            else:
+                self._try_another(flight, lost, delivered=None)
+        elif flight.prefill is None or flight.transfer is not None:
+            self._try_another(flight, lost, delivered=True)
+        # else its prompt is computed elsewhere; that the decode worker is gone shows when it is to take over
+
+    def _alone(self, flight: Flight, decode: VirtualWorker) -> None:
+        """Its KV cannot be read: the decode worker computes the prompt itself."""
+        assert flight.choice is not None
+        flight.prefill = flight.transfer = None
+        flight.choice = flight.choice._replace(prefill_worker=None, hit_tokens=0)
+        arrival, hashes = flight.arrival, _full_blocks(flight.arrival)
+        request = RouteRequest(id=flight.number, prompt_tokens=arrival.input_tokens, block_hashes=hashes)
+        self.router.sent(request, flight.choice, self.now / TICKS_PER_S)
+        self._records.retried()
+        self._give(flight, decode, hashes)
+
+    def _try_another(self, flight: Flight, lost: VirtualWorker, *, delivered: bool | None) -> None:
+        """Choose again. `delivered`: whether it had the request; None, if it only was to compute the prompt."""
+        tries = flight.tries = flight.tries or Tries(_LIMITS)
+        self._leave_prefill(flight)
+        decode = flight.worker
+        if decode is not None:
+            decode.requests.pop(flight.number, None)
+            if decode.draining:
+                self._end_if_drained(decode)
+        self.router.finished(flight.number, self.now / TICKS_PER_S, 0)
+        self._records.retried()
+        if delivered is None:
+            tries.pass_over(lost.id)
+        elif not tries.failed(lost.id, delivered=delivered):
+            self._lose(flight, Ending.FAILED)
+            return
+        flight.cached = 0
+        self._route(flight)
 
     def _lose(self, flight: Flight, ending: Ending) -> None:
         del self.flights[flight.number]
