@@ -65,6 +65,28 @@ def test_before_its_first_token_a_request_goes_to_another_worker_and_after_it_is
     assert run.records.counters.retries == len(had["worker-1"]) - len(streaming)
 
 
+def test_a_worker_may_be_lost_at_the_very_instant_of_a_step() -> None:
+    """That step's token is out, so the stream is cut; nothing more comes of the worker."""
+    run = Run(deployment(on_nodes(1)), [Arrival(1.0, 64, 50)], world=two_workers()).to(1.0)
+    serving = run.cluster.serving
+    (worker,) = serving.workers.values()
+    assert worker.due is not None
+    serving.at(worker.due, lambda: serving.kill("worker-1"))
+    run.to(5.0)
+    assert [outcome.ending for outcome in run.outcomes] == [Ending.FAILED]
+    assert run.records.counters.output_tokens == 1
+
+
+def test_what_came_before_the_loss_has_reached_the_client() -> None:
+    """Tokens of a burst under way count up to that instant."""
+    run = Run(deployment(on_nodes(1)), [Arrival(1.0, 16, 500)], world=two_workers()).to(1.5)
+    serving = run.cluster.serving
+    serving.at(serving.now, lambda: serving.kill("worker-1"))
+    run.to(1.5 + 1e-6)
+    first_s, step_s = 0.01 + 16e-4, 0.01 + 1e-3 + 16e-6
+    assert run.records.counters.output_tokens == pytest.approx(1 + (0.5 - first_s) / step_s, abs=1.5)
+
+
 def test_a_request_that_kills_every_worker_is_given_up_after_as_many_as_the_gateway_would_try() -> None:
     """Three deliveries: one that kills engines must not take a deployment down."""
     run = Run(deployment(on_nodes(5)), [Arrival(1.0, 600, 5)], world=two_workers()).to(1.0)
