@@ -31,7 +31,7 @@ STATES = ("serving", "starting", "warm", "draining", "idle")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """What one replica of a pool takes, and of which VM size; empty, if it has nodes of nobody's."""
+    """What one replica of a pool takes. `vm_size`: as observations of shared nodes name it; empty: it shares none."""
 
     gpus: int
     usd_per_hour: float
