@@ -76,7 +76,7 @@ def _replicas(result: Result) -> list[tuple[str, str]]:
             (
                 "GPU-hours",
                 f"{hours.total:.4g}: serving {hours.serving:.3g}, starting {hours.starting:.3g}, "
-                f"warm {hours.warm:.3g}, draining {hours.draining:.3g}",
+                f"warm {hours.warm:.3g}, draining {hours.draining:.3g}, idle {hours.idle:.3g}",
             )
         )
     if result.cost_usd is not None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from penstock.gateway.tries import Tries
 from penstock.router.route_request import Choice
 from penstock.workload.arrival import Arrival
 
@@ -14,6 +15,9 @@ class Flight:
 
     Args:
         worker: answers it; None while it is held.
+        prefill: computes its prompt, or computed it and its KV is on its way; else None.
+        transfer: names the way of its KV that is under way.
+        tries: once a worker was lost under it.
         steps, late_steps: its worker's counters at its first token (`virtual_worker`); while it is `interrupted`, which
             is preempted after that, its gaps so far and those of them that were late.
     """
@@ -27,7 +31,10 @@ class Flight:
         "interrupted",
         "late_steps",
         "number",
+        "prefill",
         "steps",
+        "transfer",
+        "tries",
         "worker",
     )
 
@@ -41,3 +48,6 @@ class Flight:
         self.interrupted = False
         self.choice: Choice | None = None
         self.worker: VirtualWorker | None = None
+        self.prefill: VirtualWorker | None = None
+        self.transfer: object | None = None
+        self.tries: Tries | None = None

@@ -77,6 +77,10 @@ class Records:
         if self._tell is not None:
             self._tell(_outcome(flight, Ending.COMPLETED, at, gaps))
 
+    def retried(self) -> None:
+        """It is tried once more, since a worker was lost."""
+        self._counters.retries += 1
+
     def lost(self, flight: Flight, ending: Ending, at: int) -> None:
         """It was rejected, or failed."""
         self._counters.in_flight -= 1

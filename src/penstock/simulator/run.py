@@ -62,7 +62,7 @@ def simulate(
     records = records or Records(spec.slo)
     world = world or WorldSpec()
     cluster = Cluster(spec, world, arrivals, records, seed=seed)
-    tally, ledger = Tally(spec.slo), Ledger.of(spec)
+    tally, ledger = Tally(spec.slo), Ledger.of(spec, sizes=world.sizes)
     end = _End(cluster)
     owners = dict(policies) if policies is not None else {pool.name: policy_for(spec, pool) for pool in spec.pools}
     listeners = (tally, ledger, *listeners, end)
