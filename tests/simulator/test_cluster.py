@@ -6,6 +6,7 @@ import pytest
 from virtual_runs import TINY, Run, deployment, workload
 from world_checks import look, want
 
+from penstock.autoscale.policies import policy_for
 from penstock.control.loop import Decisions, run
 from penstock.errors import GiveUp
 from penstock.messages.observation import Signal
@@ -131,6 +132,33 @@ def test_a_backlog_without_bound_ends_the_run(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("penstock.simulator.run.MAX_BACKLOG", 500)
     with pytest.raises(GiveUp, match="unanswered and more come than leave"):
         simulate(deployment(), iter(workload(8, 5000, rate=500.0)))
+
+
+@pytest.mark.parametrize(
+    "broken", ["penstock.simulator.dispatch.Dispatch.route", "penstock.simulator.seen._worker_seen"]
+)
+def test_what_the_world_raises_ends_the_run(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    """The live loop leaves a bad second behind; here the same fault would come again for ever."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(broken, fail)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        simulate(deployment(), iter(workload(8, 5)))
+
+
+def test_what_a_policy_raises_ends_the_run_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result without its decisions would be another deployment's."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    spec = planned()
+    policy = policy_for(spec, spec.pools[0])
+    monkeypatch.setattr(type(policy), "decide", fail)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        simulate(spec, iter(workload(8, 5)), policies={spec.pools[0].name: policy})
 
 
 def test_the_loop_is_the_live_one(tmp_path: Path) -> None:
