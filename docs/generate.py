@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from penstock.cli.main import COMMANDS, build
 from penstock.messages import engine_spec, scaling_spec, spec
 from penstock.messages.parse_spec import json_schema
-from penstock.simulator import world_spec
+from penstock.simulator import metrics_spec, price_spec, world_spec
 from penstock.telemetry.control_metrics import ControlMetrics
 from penstock.telemetry.gateway_metrics import GatewayMetrics
 from penstock.telemetry.vllm_metrics import EngineGauges, VllmMetrics
@@ -52,9 +52,13 @@ WORLD_MODELS: tuple[type[BaseModel], ...] = (
     world_spec.VirtualCluster,
     world_spec.WorldSpec,
     world_spec.NodePoolSpec,
+    world_spec.PlaceholderSpec,
     world_spec.PodStartSpec,
-    world_spec.MetricsSpec,
+    world_spec.FailuresSpec,
+    world_spec.FailureSpec,
+    metrics_spec.MetricsSpec,
     world_spec.DelaySpec,
+    price_spec.VmPriceSpec,
 )
 
 
@@ -103,7 +107,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _what_it_does(field: FieldInfo) -> str:
-    text = _limited(field.description or "", [*_choices(field.annotation), *_bounds(field)])
+    text = _limited(" ".join((field.description or "").split()), [*_choices(field.annotation), *_bounds(field)])
     if links := ", ".join(f"[{_title(model)}](#{_title(model).lower()})" for model in _models_in(field.annotation)):
         text += f" See {links}."
     return text

@@ -55,8 +55,8 @@ apiVersion: penstock.dev/v1alpha1
 kind: VirtualCluster
 spec:
   nodePools:
-    - {vmSize: Standard_NC40ads_H100_v5, provision: {meanSeconds: 20}, scanSeconds: 5}
-  podStart: {cold: {meanSeconds: 10}, warm: {meanSeconds: 5}}
+    - {vmSize: Standard_NC40ads_H100_v5, vm: {meanSeconds: 15}, driver: {meanSeconds: 5}, scanSeconds: 5}
+  podStart: {image: {meanSeconds: 2}, weights: {meanSeconds: 3}, engine: {meanSeconds: 5}}
 """
 
 
@@ -73,7 +73,7 @@ def test_a_world_changes_what_comes_out(capsys: pytest.CaptureFixture[str], tmp_
     ("world", "complaint"),
     [
         (WORLD.replace("vmSize", "vmSizes"), "spec.nodePools[0].vmSizes: unknown field; did you mean vmSize?"),
-        (WORLD.replace("meanSeconds: 20", "meanSeconds: -1"), "spec.nodePools[0].provision.meanSeconds"),
+        (WORLD.replace("meanSeconds: 15", "meanSeconds: -1"), "spec.nodePools[0].vm.meanSeconds"),
         (WORLD.replace("NC40ads", "NC41ads"), "unknown VM size 'Standard_NC41ads_H100_v5'; did you mean"),
         ("kind: [", "not valid YAML"),
     ],

@@ -30,7 +30,7 @@ class Balances(RuleBasedStateMachine):
     @rule(tokens=st.integers(1, 100_000), prefill=st.booleans())
     def sent(self, tokens: int, prefill: bool) -> None:
         new = task(self.next, at_s=self.now_s, tokens=tokens)
-        self.load.sent(new, prefill=prefill, now_s=self.now_s)
+        self.load.sent(new, prefill, self.now_s)
         self.alive[self.next] = new
         self.next += 1
 
@@ -87,7 +87,7 @@ TestBalances.settings = settings(max_examples=60, stateful_step_count=40, deadli
 def loaded(requests: int, *, at_s: float = 0.0) -> ExpectedLoad:
     load = ExpectedLoad()
     for number in range(requests):
-        load.sent(task(number, at_s=at_s), prefill=True, now_s=at_s)
+        load.sent(task(number, at_s=at_s), True, at_s)
     return load
 
 
@@ -147,12 +147,12 @@ def test_a_lost_finished_is_corrected_by_what_the_worker_says() -> None:
     load = loaded(10)
     measure(load, 5.0, running=0, waiting=0)
     assert load.in_flight == 0
-    load.sent(task(99, at_s=6.0), prefill=True, now_s=6.0)
+    load.sent(task(99, at_s=6.0), True, 6.0)
     assert load.in_flight == 1
     load.ended(99, 7.0)
     for number in range(10):
         load.ended(number, 8.0)
-    load.sent(task(100, at_s=9.0), prefill=True, now_s=9.0)
+    load.sent(task(100, at_s=9.0), True, 9.0)
     assert load.in_flight == 1
 
 
@@ -218,7 +218,7 @@ def test_rounding_leaves_nothing_behind(tokens: list[int]) -> None:
     """Sums of floats that come and go in another order end at exactly 0."""
     load = ExpectedLoad()
     for number, count in enumerate(tokens):
-        load.sent(task(number, at_s=0.0, tokens=count), prefill=True, now_s=0.0)
+        load.sent(task(number, at_s=0.0, tokens=count), True, 0.0)
     for number in range(len(tokens)):
         load.first_token(number, 1.0)
     for number in sorted(range(len(tokens)), key=lambda n: (n * 7) % 5):

@@ -1,5 +1,7 @@
 """Policies: what each picks, ties, and that stopping early changes nothing."""
 
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -124,6 +126,19 @@ def test_of_many_a_busy_worker_with_the_second_longest_hit_is_not_overlooked() -
     assert choice.cost_s == min(price.total_s for price in router.explain(request, start_s + 0.001).prices)
 
 
+def cheapest(router: Router, request: RouteRequest, now_s: float) -> Choice:
+    """The router's choice, once it is seen to be that of pricing all."""
+    choice = router.choose(request, now_s=now_s)
+    prices = router.explain(request, now_s).prices
+    assert choice is not None
+    mine = next(price for price in prices if price.worker == choice.worker)
+    usable = [price for price in prices if price.stage is mine.stage and not price.excluded]
+    assert mine.total_s == min(price.total_s for price in usable)
+    equal = [price.worker for price in usable if price.total_s == mine.total_s]
+    assert choice.worker == min(equal, key=lambda name: router._workers[name].turn)
+    return choice
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     workers=st.integers(9, 40),
@@ -146,12 +161,7 @@ def test_stopping_early_finds_the_cheapest_of_many(
         hashes = [0, 1, *(conversation * 1000 + block for block in range(blocks))]
         tokens = max(tokens, 16 * len(hashes))
         request = RouteRequest(id=number, prompt_tokens=tokens, block_hashes=hashes, exclude=frozenset({"w3"}))
-        choice = router.choose(request, now_s=now_s)
-        prices = router.explain(request, now_s).prices
-        assert choice is not None
-        mine = next(price for price in prices if price.worker == choice.worker)
-        usable = [price.total_s for price in prices if price.stage is mine.stage and not price.excluded]
-        assert mine.total_s == min(usable)
+        choice = cheapest(router, request, now_s)
         router.sent(request, choice, now_s)
         if done >= 1:
             router.first_token(number - 3, now_s)
@@ -160,3 +170,41 @@ def test_stopping_early_finds_the_cheapest_of_many(
         if done == 3:
             router.measured(choice.worker, WorkerLoad(at_s=now_s, running=tokens % 7, waiting=blocks % 3), now_s)
             router.forget(f"w{blocks % workers}")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_who_is_lost_is_forgotten_and_may_come_back_under_its_name(seed: int) -> None:
+    """Whoever stood in a group of idle ones, or in a queue's place, leaves nothing there; its requests go elsewhere."""
+    draw = Random(seed)
+    router = router_of("kv", 14)
+    on: dict[int, str] = {}
+
+    def send_to_cheapest(number: int, now_s: float, *, exclude: frozenset[str] = frozenset()) -> None:
+        hashes = [0, 1, *(draw.randrange(3) * 1000 + block for block in range(draw.randrange(40)))]
+        tokens = 16 * len(hashes) + draw.choice([1, 100, 20_000])
+        request = RouteRequest(id=number, prompt_tokens=tokens, block_hashes=hashes, exclude=exclude)
+        choice = cheapest(router, request, now_s)
+        router.sent(request, choice, now_s)
+        router.stored(choice.worker, hashes[: draw.randrange(40)])
+        on[number] = choice.worker
+
+    for number in range(300):
+        now_s, worker = number * 0.01, f"w{draw.randrange(14)}"
+        what = draw.choices(["send", "end", "lose", "back"], weights=[6, 5, 1, 1])[0]
+        if what == "send":
+            send_to_cheapest(number, now_s)
+        elif what == "end" and on:
+            oldest = min(on)
+            router.first_token(oldest, now_s)
+            router.finished(oldest, now_s, 20)
+            del on[oldest]
+        elif what == "lose" and len(router.workers) > 2:
+            router.remove_worker(worker)
+            for lost in [request for request, holder in on.items() if holder == worker]:
+                router.finished(lost, now_s, 0)
+                send_to_cheapest(lost, now_s, exclude=frozenset({worker}))
+        elif what == "back":
+            router.add_worker(WorkerInfo(id=worker, engine=ENGINE))
+    assert router.in_flight == len(on)
+    loads = {name: router._workers[name].load.in_flight for name in router.workers}
+    assert loads == {name: list(on.values()).count(name) for name in router.workers}

@@ -32,9 +32,9 @@ def worker(
     """A worker with prompts of these lengths waiting, and so many running requests of 100 tokens of KV."""
     made = Candidate(WorkerInfo(id="w", engine=engine, role=role), turn=0)
     for number, tokens in enumerate(waiting):
-        made.load.sent(Task(number, 0.0, tokens, tokens * 1e-4, 100.0), prefill=True, now_s=0.0)
+        made.load.sent(Task(number, 0.0, tokens, tokens * 1e-4, 100.0), True, 0.0)
     for number in range(running):
-        made.load.sent(Task(1000 + number, 0.0, 0, 0.0, 100.0), prefill=False, now_s=0.0)
+        made.load.sent(Task(1000 + number, 0.0, 0, 0.0, 100.0), False, 0.0)
     made.refresh(WEIGHTS)
     return made
 

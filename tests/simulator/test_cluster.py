@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 from virtual_runs import TINY, Run, deployment, workload
+from world_checks import look, want
 
+from penstock.autoscale.policies import policy_for
 from penstock.control.loop import Decisions, run
 from penstock.errors import GiveUp
-from penstock.messages.decision import Decision, LimitedBy
-from penstock.messages.observation import Observation, Signal
+from penstock.messages.observation import Signal
 from penstock.messages.spec import DeploymentBody
 from penstock.simulator.clock import VirtualClock
 from penstock.simulator.run import simulate
@@ -24,22 +25,11 @@ PLANNED = {
     "autoscaling": {"by": "planner", "min": 1, "max": 4, "cool_in_s": 10, "interval_s": 1},
 }
 AKS = {
-    "node_pools": [{"vm_size": SIZE, "provision": {"mean_s": 100}, "unneeded_s": 30, "delay_after_add_s": 30}],
-    "pod_start": {"cold": {"mean_s": 50}, "warm": {"mean_s": 20}},
+    "node_pools": [
+        {"vm_size": SIZE, "vm": {"mean_s": 70}, "driver": {"mean_s": 30}, "unneeded_s": 30, "delay_after_add_s": 30}
+    ],
+    "pod_start": {"image": {"mean_s": 10}, "weights": {"mean_s": 20}, "engine": {"mean_s": 20}},
 }
-
-
-def look(run_: Run, at_s: float) -> Observation:
-    """What is seen at an instant."""
-    clock = VirtualClock()
-    return clock.run(run_.cluster.observe(at_s))
-
-
-def want(run_: Run, replicas: int) -> None:
-    decision = Decision(
-        time_s=0.0, component="worker", policy="t", current=0, desired=replicas, limited_by=LimitedBy.NONE, reason="."
-    )
-    VirtualClock().run(run_.cluster.act([decision]))
 
 
 def test_without_a_world_replicas_take_what_the_deployment_says() -> None:
@@ -47,9 +37,9 @@ def test_without_a_world_replicas_take_what_the_deployment_says() -> None:
     run_ = Run(deployment(), [])
     assert look(run_, 1.9).pools[0].ready == 0
     assert look(run_, 2.1).pools[0].ready == 2
-    want(run_, 1)
+    want(run_, "worker", 1)
     assert look(run_, 5.0).pools[0].ready == 1
-    want(run_, 2)
+    want(run_, "worker", 2)
     seen = look(run_, 5.4).pools[0]
     assert (seen.ready, seen.starting) == (1, 1)
     assert look(run_, 5.6).pools[0].ready == 2
@@ -61,9 +51,9 @@ def test_on_a_node_pool_a_pod_waits_for_its_node_then_for_image_and_weights() ->
     run_ = Run(spec, [], world=WorldSpec.model_validate(AKS))
     assert look(run_, 159.0).pools[0].ready == 0
     assert look(run_, 161.0).pools[0].ready == 1
-    want(run_, 0)
+    want(run_, "worker", 0)
     assert look(run_, 170.0).pools[0].ready == 0
-    want(run_, 1)
+    want(run_, "worker", 1)
     assert look(run_, 189.0).pools[0].ready == 0
     assert look(run_, 191.0).pools[0].ready == 1
 
@@ -74,10 +64,10 @@ def test_the_lead_time_is_learnt_from_what_was_seen() -> None:
     run_ = Run(spec, [], world=WorldSpec.model_validate(AKS))
     assert look(run_, 1.0).pools[0].signals[Signal.LEAD_TIME].value == TINY["startup"]["cold_s"]  # type: ignore[index]
     assert look(run_, 200.0).pools[0].signals[Signal.LEAD_TIME].value == pytest.approx(160.0)
-    want(run_, 0)
-    want(run_, 1)
+    want(run_, "worker", 0)
+    want(run_, "worker", 1)
     look(run_, 250.0)
-    want(run_, 0)
+    want(run_, "worker", 0)
     assert look(run_, 251.0).pools[0].signals[Signal.LEAD_TIME].value == pytest.approx(20.0)
 
 
@@ -103,7 +93,7 @@ def test_the_planner_follows_the_load_and_nothing_is_lost() -> None:
 
 def test_the_same_seed_gives_the_same_bytes_and_the_history_the_same_decisions(tmp_path: Path) -> None:
     """Twice the same run; and the decision code alone, fed what was seen, writes the same lines."""
-    world = WorldSpec.model_validate({**AKS, "pod_start": {"cold": {"mean_s": 20, "cv": 0.5}}})
+    world = WorldSpec.model_validate({**AKS, "pod_start": {"engine": {"mean_s": 20, "cv": 0.5}}})
     for name in ("first", "second"):
         journal = Journal(tmp_path / name)
         simulate(planned(), iter(workload(5, 300, rate=5.0)), world=world, seed=7, listeners=[journal])
@@ -121,7 +111,7 @@ def test_the_same_seed_gives_the_same_bytes_and_the_history_the_same_decisions(t
 
 def test_another_seed_draws_other_delays() -> None:
     """Else the seed would be an option that does nothing."""
-    world = WorldSpec.model_validate({**AKS, "pod_start": {"cold": {"mean_s": 20, "cv": 0.5}}})
+    world = WorldSpec.model_validate({**AKS, "pod_start": {"engine": {"mean_s": 20, "cv": 0.5}}})
     ready = {
         str(simulate(planned(), iter(workload(5, 50)), world=world, seed=seed).result.replicas) for seed in range(3)
     }
@@ -142,6 +132,33 @@ def test_a_backlog_without_bound_ends_the_run(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("penstock.simulator.run.MAX_BACKLOG", 500)
     with pytest.raises(GiveUp, match="unanswered and more come than leave"):
         simulate(deployment(), iter(workload(8, 5000, rate=500.0)))
+
+
+@pytest.mark.parametrize(
+    "broken", ["penstock.simulator.dispatch.Dispatch.route", "penstock.simulator.seen._worker_seen"]
+)
+def test_what_the_world_raises_ends_the_run(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    """The live loop leaves a bad second behind; here the same fault would come again for ever."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(broken, fail)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        simulate(deployment(), iter(workload(8, 5)))
+
+
+def test_what_a_policy_raises_ends_the_run_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result without its decisions would be another deployment's."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    spec = planned()
+    policy = policy_for(spec, spec.pools[0])
+    monkeypatch.setattr(type(policy), "decide", fail)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        simulate(spec, iter(workload(8, 5)), policies={spec.pools[0].name: policy})
 
 
 def test_the_loop_is_the_live_one(tmp_path: Path) -> None:

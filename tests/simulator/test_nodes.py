@@ -20,6 +20,13 @@ def joined(nodes: NodePool, *pending: int, now_s: float = 0.0) -> list[Node]:
     return added
 
 
+def placed_on(nodes: NodePool, gpus: int) -> Node | None:
+    """Where a pod is placed, if no placeholder has to leave for it."""
+    found = nodes.place(gpus)
+    assert found is None or not found[1]
+    return found[0] if found is not None else None
+
+
 @pytest.mark.parametrize(
     ("pending", "nodes"),
     [((), 0), ((1,), 1), ((1, 1), 1), ((1, 1, 1), 2), ((2, 1, 1), 2), ((2, 2, 2), 3), ((3,), 0)],
@@ -56,18 +63,18 @@ def test_pods_go_to_nodes_that_have_the_image_and_fill_them_up() -> None:
     """A cached node before an empty one, the fullest first; with no room, nowhere."""
     nodes = pool()
     first, second = joined(nodes, 2, 2)
-    nodes.cache(second.id)
-    assert nodes.place(1) is second
-    assert nodes.place(1) is second
-    assert nodes.place(1) is first
-    assert nodes.place(2) is None
+    nodes.cache(second.id, weights=True)
+    assert placed_on(nodes, 1) is second
+    assert placed_on(nodes, 1) is second
+    assert placed_on(nodes, 1) is first
+    assert placed_on(nodes, 2) is None
 
 
 def test_an_unneeded_node_goes_after_ten_minutes_and_not_sooner_after_an_addition() -> None:
     """Both waits of the cluster autoscaler hold."""
     nodes = pool()
     (node,) = joined(nodes, 1)
-    assert nodes.place(1) is node
+    assert placed_on(nodes, 1) is node
     nodes.leave(node.id, 1, 100.0)
     assert not nodes.remove_unneeded(699.0)
     joined(nodes, 2, 2, now_s=690.0)
@@ -79,7 +86,7 @@ def test_a_deallocated_node_comes_back_warm() -> None:
     """It costs nothing meanwhile, and is taken before a new one is made."""
     nodes = pool(deallocate=True, unneeded_s=0, delay_after_add_s=0)
     (node,) = joined(nodes, 1)
-    nodes.cache(node.id)
+    nodes.cache(node.id, weights=True)
     assert nodes.remove_unneeded(10.0) == [node]
     assert nodes.in_use == 0
     assert nodes.wanted((1,), 20.0) == [node]
@@ -95,7 +102,7 @@ def test_gpus_are_never_promised_twice(steps: list[tuple[str, int]]) -> None:
     placed: list[tuple[int, int]] = []
     for turn, (what, gpus) in enumerate(steps):
         if what == "want":
-            node = nodes.place(gpus)
+            node = placed_on(nodes, gpus)
             if node is None:
                 joined(nodes, gpus, now_s=float(turn))
             else:
@@ -110,3 +117,48 @@ def test_gpus_are_never_promised_twice(steps: list[tuple[str, int]]) -> None:
         for node in nodes.nodes.values():
             assert node.used_gpus == sum(taken for node_id, taken in placed if node_id == node.id)
             assert 0 <= node.used_gpus <= node.gpus
+
+
+def test_placeholders_hold_nodes_until_a_pod_takes_their_place() -> None:
+    """Free room comes first; the one that had to leave is pending again, so the next node is bought for it."""
+    nodes = pool(placeholders={"count": 2, "gpus": 1})
+    (node,) = joined(nodes)
+    nodes.hold()
+    assert (node.held_gpus, nodes.pending_placeholders) == (2, 0)
+    assert not nodes.remove_unneeded(10_000.0)
+    assert nodes.place(1) == (node, True)
+    assert (node.held_gpus, nodes.pending_placeholders) == (1, 1)
+    (second,) = joined(nodes)
+    nodes.hold()
+    assert (second.held_gpus, nodes.pending_placeholders) == (1, 0)
+    assert nodes.place(1) == (second, False)
+    nodes.leave(node.id, 1, 50.0)
+    assert nodes.place(2) == (node, True)
+
+
+def test_a_cordoned_node_takes_nothing_and_goes_with_its_last_pod() -> None:
+    """Its placeholders leave at once; a lost one stays until somebody notices."""
+    nodes = pool(placeholders={"count": 1, "gpus": 1})
+    first, second = joined(nodes, 2)
+    assert nodes.place(1) == (first, False)
+    nodes.hold()
+    assert first.held_gpus == 1
+    nodes.cordon(first.id, 10.0)
+    assert nodes.pending_placeholders == 1
+    assert nodes.place(1) == (second, False)
+    nodes.leave(first.id, 1, 20.0)
+    assert list(nodes.nodes) == [second.id]
+    nodes.lose(second.id)
+    nodes.leave(second.id, 1, 30.0)
+    assert nodes.place(1) is None
+    assert nodes.seen("size").cordoned == 1
+    nodes.forget(second.id)
+    assert not nodes.nodes
+
+
+def test_a_pools_least_nodes_are_bought_again() -> None:
+    """One that was lost is replaced even if no pod needs it, and only one is."""
+    nodes = pool(min_nodes=2)
+    nodes.lose(1)
+    assert len(nodes.wanted((2,), 0.0)) == 1
+    assert not nodes.wanted((2,), 10.0)

@@ -40,7 +40,7 @@ OBSERVATION = Observation(
         ),
     ),
     totals={"completed": 17.0},
-    nodes=(NodePoolSeen(vm_size="big", gpus_per_node=8, warm=1, cordoned=1, in_use=9),),
+    nodes=(NodePoolSeen(vm_size="Standard_NC80adis_H100_v5", gpus_per_node=2, cold=1, warm=2, in_use=3, held=2),),
 )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from penstock.errors import InputError
 from penstock.hardware.vm_sizes import vm_size
-from penstock.messages.observation import Observation, PoolSeen
+from penstock.messages.observation import NodePoolSeen, Observation, PoolSeen
 from penstock.messages.parse_spec import parse_spec
 from penstock.telemetry.ledger import Ledger, Rate
 
@@ -97,3 +97,20 @@ def test_prices_are_those_of_the_specs_vm_sizes_by_the_gpus_that_a_replica_takes
 def test_an_unknown_vm_size_is_an_input_error() -> None:
     with pytest.raises(InputError, match="did you mean"):
         Ledger.of(parse_spec(SPEC.format(size="Standard_NC40ads_H100_v4"), source="test").spec)
+
+
+def test_shared_nodes_are_charged_whole_and_split_by_who_holds_their_gpus() -> None:
+    """Two nodes of eight GPUs and one on its way: four serve, two drain, two start, four are held, four are idle."""
+    size = "Standard_ND96isr_H100_v5"
+    books = Ledger.of(parse_spec(SPEC.format(size=size), source="test").spec)
+    nodes = NodePoolSeen(vm_size=size, gpus_per_node=8, provisioning=1, cold=1, warm=1, deallocated=3, in_use=8, held=4)
+    pool = PoolSeen(component="w", desired=4, starting=5, ready=2, draining=1)
+    for at_s in (0.0, HOUR_S):
+        books.observed(Observation(time_s=at_s, pools=(pool,), nodes=(nodes,)))
+    hours = books.costs().gpu_hours
+    assert (hours.serving, hours.draining, hours.warm, hours.idle) == (4, 2, 4, 4)
+    assert hours.starting == 8 + 2  # the node on its way, and what the pods that start hold; the other four wait
+    assert hours.total == 3 * 8
+    assert books.costs().spent_usd == pytest.approx(3 * vm_size(size).usd_per_hour)
+    assert books.costs().usd_per_hour == pytest.approx(3 * vm_size(size).usd_per_hour)
+    assert books.costs().static_peak_usd == pytest.approx(vm_size(size).usd_per_hour / 8 * 2 * 2)

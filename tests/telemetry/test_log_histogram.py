@@ -77,3 +77,19 @@ def test_rank_forgives_floating_point() -> None:
     assert rank(1000, 99.9) == 999
     assert rank(100, 95) == 95
     assert rank(1, 50) == 1
+
+
+@pytest.mark.parametrize("exact_values", [10, 1000])
+def test_many_at_once_count_as_one_by_one(exact_values: int) -> None:
+    """Before, while and after they are folded, to the last bit."""
+    generator = random.Random(11)
+    one, many = LogHistogram(exact_values=exact_values), LogHistogram(exact_values=exact_values)
+    for size in (0, 1, 7, 40, 300):
+        values = [generator.expovariate(1) for _ in range(size)]
+        for value in values:
+            one.add(value)
+        many.add_each(values)
+        found = [
+            (each.weight, each.is_exact, each.mean, each.max, each.percentiles((5, 50, 99))) for each in (one, many)
+        ]
+        assert found[0] == found[1]

@@ -118,7 +118,8 @@ def test_the_document_of_a_deployment_has_every_part() -> None:
     document = result_to_json(
         summary.result(gpu_hours=hours, cost_usd=6.98, replicas={"worker": ((0.0, 1, 0), (8.0, 1, 1))}, scale_events=2)
     )
-    assert document["gpu_hours"] == {"total": 1.0, "serving": 0.8, "starting": 0.1, "warm": 0.0, "draining": 0.1}
+    by_state = {"serving": 0.8, "starting": 0.1, "warm": 0.0, "draining": 0.1, "idle": 0.0}
+    assert document["gpu_hours"] == {"total": 1.0, **by_state}
     assert document["replicas"] == {"worker": [[0.0, 1, 0], [8.0, 1, 1]]}
     assert (document["cost_usd"], document["scale_events"]) == (6.98, 2)
     assert list(document["slo"]) == [

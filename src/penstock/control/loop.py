@@ -109,7 +109,7 @@ async def run(
         until_s: return once the clock reaches it; None: run until cancelled.
         observe_every_s: seconds from one look at the world to the next.
         decider: where decisions are computed: `inline`, or `in_thread` where others share the event loop.
-        faults: counts what was left behind.
+        faults: counts what was left behind; or raises it anew, which ends the loop.
     """
     faults = faults or Faults()
     look = 0

@@ -246,7 +246,7 @@ def _workers_seen(shell: PoolShell, now_s: float) -> list[WorkerSeen]:
             continue
         view = running.view
         prefixes = view.prefixes(now_s)
-        at_work, queue = int(view.value(worker_view.RUNNING, now_s)), int(view.value(worker_view.WAITING, now_s))
+        at_work, queue = int(view.value(worker_view.RUNNING)), int(view.value(worker_view.WAITING))
         seen.append(
             WorkerSeen(
                 id=worker.id,
@@ -255,7 +255,7 @@ def _workers_seen(shell: PoolShell, now_s: float) -> list[WorkerSeen]:
                 ready_at_s=worker.ready_at_s if worker.phase is Phase.STARTING else None,
                 running=at_work,
                 queue=queue,
-                kv_usage=view.value(worker_view.KV_USAGE, now_s),
+                kv_usage=view.value(worker_view.KV_USAGE),
                 hit_ratio=prefixes.found / prefixes.queried if prefixes else 0.0,
             )
         )

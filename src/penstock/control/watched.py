@@ -97,9 +97,9 @@ class Watched:
                     id=url,
                     state=WorkerState.READY,
                     since_s=min(self._healthy_since[url], now_s),
-                    running=int(view.value(worker_view.RUNNING, now_s)),
-                    queue=int(view.value(worker_view.WAITING, now_s)),
-                    kv_usage=view.value(worker_view.KV_USAGE, now_s),
+                    running=int(view.value(worker_view.RUNNING)),
+                    queue=int(view.value(worker_view.WAITING)),
+                    kv_usage=view.value(worker_view.KV_USAGE),
                 )
                 for url, view in ready.items()
             ),

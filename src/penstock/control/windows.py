@@ -80,9 +80,13 @@ class Window(Generic[K]):
 
     def increase(self, now_s: float, window_s: float) -> Increase[K] | None:
         """Growth within the window. None: fewer than two readings in it."""
-        since = next((reading for reading in self._readings if reading.at_s >= now_s - window_s), None)
-        latest = self._readings[-1] if self._readings else None
-        if since is None or latest is None or since is latest or self._latest_s is None:
+        readings = self._readings
+        if len(readings) < 2:
+            return None
+        begin_s = now_s - window_s
+        since = next((reading for reading in readings if reading.at_s >= begin_s), None)
+        latest = readings[-1]
+        if since is None or since is latest or self._latest_s is None:
             return None
         before, after = since.total, latest.total
         by: Mapping[K, float]

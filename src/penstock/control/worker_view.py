@@ -75,7 +75,7 @@ class WorkerView:
         increase = self._cpu.increase(now_s, CPU_WINDOW_S)
         return Sample(value=increase.by[_CPU] / increase.span_s, age_s=increase.age_s) if increase else None
 
-    def value(self, name: str, now_s: float) -> float:
+    def value(self, name: str) -> float:
         """The last reading, 0 before the first: for display and for choosing whom to stop, not for scaling."""
-        sample = self.gauge(name, now_s)
-        return sample.value if sample else 0.0
+        reading = self._gauges.get(name)
+        return reading[0] if reading is not None else 0.0

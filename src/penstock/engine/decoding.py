@@ -52,7 +52,10 @@ class Decoding:
         self._phases[phase] += 1
         self._busy |= 1 << phase
         self.members[sequence.admission] = sequence
-        self.schedule(sequence)
+        if sequence.block_hashes:
+            self.schedule(sequence)
+        else:
+            heappush(self._heap, sequence.finish_step << _ADMISSION_BITS | sequence.admission)
 
     def schedule(self, sequence: Sequence) -> None:
         """Note what next happens to the sequence: it ends, or fills a page that has a name."""
@@ -67,10 +70,12 @@ class Decoding:
         """A sequence leaves: finished, preempted or cancelled."""
         del self.members[sequence.admission]
         self.count -= 1
-        self._offsets -= sequence.offset
-        phase = (1 - sequence.offset) % self._block_tokens
-        self._phases[phase] -= 1
-        if not self._phases[phase]:
+        offset = sequence.offset
+        self._offsets -= offset
+        phase = (1 - offset) % self._block_tokens
+        phases = self._phases
+        phases[phase] = left = phases[phase] - 1
+        if not left:
             self._busy ^= 1 << phase
         heap = self._heap
         if len(heap) > 4 * self.count + 64:  # long outputs that were cut short: their entries would surface late
@@ -81,40 +86,49 @@ class Decoding:
         """The one admitted last."""
         return self.members[next(reversed(self.members))]
 
-    def next_event(self) -> int:
-        """The first step in which a sequence ends or fills a page. Only if there are sequences."""
+    def repeatable(self, blank: int) -> int:
+        """How often the next step can repeat until a sequence ends or fills a page, or its `blank` blocks are used up.
+
+        The blocks of the first are taken already. Only if there are sequences.
+        """
         heap = self._heap
         members = self.members
         while heap[0] & _ADMISSION_MASK not in members:
             heappop(heap)
-        return heap[0] >> _ADMISSION_BITS
+        steps = (heap[0] >> _ADMISSION_BITS) - self.step
+        # In `block_tokens` steps each sequence takes one block exactly.
+        if steps > 1 and steps > blank // self.count * self._block_tokens:
+            return 1 + self._steps_within(blank, self.step + 2, steps - 1)
+        return steps
 
-    def pop_due(self) -> Sequence | None:
-        """Take the oldest sequence to which something happens in the step just done; None: no more."""
+    def take_due(self) -> list[Sequence]:
+        """Those to which something happens in the step just done, oldest first. What comes next is to be scheduled."""
         heap = self._heap
-        while heap and heap[0] >> _ADMISSION_BITS <= self.step:
+        after = (self.step + 1) << _ADMISSION_BITS
+        due = []
+        while heap and heap[0] < after:
             sequence = self.members.get(heappop(heap) & _ADMISSION_MASK)
             if sequence is not None:
-                return sequence
-        return None
+                due.append(sequence)
+        return due
 
-    def demand(self, step: int) -> int:
-        """Blocks that the sequences need in a step."""
-        return self._phases[step % self._block_tokens]
+    def demand(self) -> int:
+        """Blocks that the sequences need in the next step."""
+        return self._phases[(self.step + 1) % self._block_tokens]
 
-    def total_demand(self, first: int, stop: int) -> int:
-        """Blocks that they need in steps `first` to `stop`, the latter excluded."""
+    def later_demand(self, steps: int) -> int:
+        """Blocks that they need in the next `steps` steps, the first of them excluded."""
         size = self._block_tokens
-        cycles, rest = divmod(stop - first, size)
-        begin = first % size
-        end = begin + rest
+        steps -= 1
+        begin = (self.step + 2) % size
+        end = begin + steps % size
         phases = self._phases
-        blocks = sum(phases[begin:end])
+        blocks = steps // size * self.count + sum(phases[begin:end])
         if end > size:
             blocks += sum(phases[: end - size])
-        return blocks + cycles * self.count
+        return blocks
 
-    def steps_within(self, blocks: int, first: int, limit: int) -> int:
+    def _steps_within(self, blocks: int, first: int, limit: int) -> int:
         """How many steps from `first` on, at most `limit`, take no more than `blocks` blocks together."""
         size = self._block_tokens
         # In `size` steps each sequence takes one block exactly.

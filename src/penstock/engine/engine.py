@@ -61,6 +61,7 @@ class Engine:
         "_max_num_seqs",
         "_partial",
         "_pool",
+        "_prefill_first",
         "_prompts_only",
         "_scheduled",
         "_sequences",
@@ -80,6 +81,7 @@ class Engine:
         self.config = config
         self._budget = config.max_num_batched_tokens
         self._max_num_seqs = config.max_num_seqs
+        self._prefill_first = config.prefill_first
         self._holdings = Holdings(config)
         self._pool = self._holdings.pool
         self._decoding = Decoding(config.block_tokens, config.page_tokens)
@@ -141,17 +143,18 @@ class Engine:
             raise Draining(f"request {request.id}: the engine is draining")
         if request.id in self._sequences:
             raise ValueError(f"request {request.id} is known already")
-        role = self.config.role
+        config = self.config
+        role = config.role
         max_tokens = 1 if role is Role.PREFILL else request.max_tokens
         # The last token is sampled, never computed, so it needs no room.
-        blocks = self.config.blocks_for(request.prompt_tokens + max_tokens - 1)
-        if blocks > self.config.kv_blocks:
+        blocks = -(-(request.prompt_tokens + max_tokens - 1) // config.block_tokens)
+        if blocks > config.kv_blocks:
             raise NeverFits(
                 f"request {request.id}: {request.prompt_tokens} prompt and {max_tokens} output tokens take {blocks} KV "
                 f"blocks of {self.config.block_tokens} tokens, and the engine has {self.config.kv_blocks}"
             )
         kv_arrives = role is Role.DECODE and not request.local_prefill
-        sequence = Sequence(request, max_tokens=max_tokens, kv_arrives=kv_arrives)
+        sequence = Sequence(request, max_tokens, kv_arrives)
         self._sequences[request.id] = sequence
         self._waiting.append(sequence)
         self.waiting += 1
@@ -216,30 +219,36 @@ class Engine:
             return self._batch
         if not self.running and not self.waiting:
             return None
-        if self.config.prefill_first and self._plan_prompts(admit=admit):
+        if self._prefill_first and self._plan_prompts(admit=admit):
             return self._batch
         decoding = self._decoding
         pool = self._pool
         preempted: tuple[int, ...] = ()
         if decoding.count:
-            demand = decoding.demand(decoding.step + 1)
-            if demand:
+            demand = decoding.demand()
+            if demand <= pool.blank:
+                pool.blank -= demand
+            else:
                 if demand > pool.available:
                     preempted = self._preempt()
-                    demand = decoding.demand(decoding.step + 1)
+                    demand = decoding.demand()
                 pool.take(demand)
-        batch = Batch(0, 0, decoding.count, decoding.context_tokens, 1, preempted)
-        budget = self._budget - decoding.count
-        if self._partial is not None:
-            budget -= self._compute(self._partial, budget, batch)
-        if admit and self._waiting and not preempted:
-            self._admit(budget, batch)
+            batch = Batch(0, 0, decoding.count, decoding.context_tokens, 1, preempted)
+        else:
+            batch = Batch(0, 0, 0, 0, 1)
+        if self._partial is not None or self._waiting:
+            budget = self._budget - decoding.count
+            if self._partial is not None:
+                budget -= self._compute(self._partial, budget, batch)
+            if admit and self._waiting and not preempted:
+                self._admit(budget, batch)
         if not self._scheduled:
             if not decoding.count:
                 return None
             if not preempted and not pool.has_events:
+                # Until something other than growth happens: an end, a page filled, or a pool without blank blocks.
                 # What was evicted just now is told when the step is done, not when a burst is.
-                batch.steps = self._repeatable()
+                batch.steps = decoding.repeatable(pool.blank)
         self._batch = batch
         return batch
 
@@ -250,16 +259,22 @@ class Engine:
             raise ValueError(f"{steps} steps committed, {batch.steps if batch else 0} planned")
         self._batch = None
         decoding = self._decoding
-        step = decoding.step
+        pool = self._pool
         if steps > 1:  # the first one's blocks were taken when it was planned
-            self._pool.take(decoding.total_demand(step + 2, step + steps + 1))
-        progress = Progress(steps, preempted=batch.preempted)
+            demand = decoding.later_demand(steps)
+            if demand <= pool.blank:
+                pool.blank -= demand
+            else:
+                pool.take(demand)
+        progress = Progress(steps)
+        if batch.preempted:
+            progress.preempted = batch.preempted
         if self._prompts_only:
             self._prompts_only = False
         else:
-            decoding.step = step + steps
-            if decoding.count:
-                progress.finished = self._finish_due()
+            decoding.step += steps
+            if decoding.count and (due := decoding.take_due()):
+                self._finish(due, progress)
         if self._scheduled:
             self._start_sampling(progress)
         if self._cancelled:
@@ -267,7 +282,8 @@ class Engine:
                 if sequence.id in self._sequences:
                     self._drop(sequence)
             self._cancelled.clear()
-        progress.cache = self._pool.drain_events()
+        if pool.has_events:
+            progress.cache = pool.drain_events()
         return progress
 
     def check(self) -> None:
@@ -288,20 +304,12 @@ class Engine:
         self._prompts_only = True
         return True
 
-    def _repeatable(self) -> int:
-        """Steps until something other than growth happens: an end, a page filled, or a pool without blank blocks."""
-        decoding = self._decoding
-        steps = decoding.next_event() - decoding.step
-        if steps > 1:
-            steps = 1 + decoding.steps_within(self._pool.blank, decoding.step + 2, steps - 1)
-        return steps
-
     def _preempt(self) -> tuple[int, ...]:
         """Preempt the youngest until the others' blocks for the next step are available."""
         decoding = self._decoding
         pool = self._pool
         preempted: list[int] = []
-        while decoding.demand(decoding.step + 1) > pool.available:
+        while decoding.demand() > pool.available:
             sequence = self._partial or decoding.youngest()
             self._give_back(sequence)
             if sequence is self._partial:
@@ -331,7 +339,8 @@ class Engine:
             if cached is None:
                 return
             waiting.popleft()
-            self._skip_cancelled()
+            if waiting and waiting[0].cancelled:
+                self._skip_cancelled()
             self.waiting -= 1
             self.running += 1
             sequence.admission = self._admissions
@@ -371,20 +380,24 @@ class Engine:
         self._scheduled.append(sequence)
         return tokens
 
-    def _finish_due(self) -> tuple[int, ...]:
+    def _finish(self, due: list[Sequence], progress: Progress) -> None:
         """Handle the decoding sequences that ended or filled a page in the step just done."""
-        decoding = self._decoding
+        decoding, holdings = self._decoding, self._holdings
+        step = decoding.step
         finished: list[int] = []
-        while (sequence := decoding.pop_due()) is not None:
+        for sequence in due:
             if sequence.block_hashes:
-                self._holdings.name_filled(sequence, sequence.offset + decoding.step)
-            if sequence.finish_step > decoding.step:
+                holdings.name_filled(sequence, sequence.offset + step)
+            if sequence.finish_step > step:
                 decoding.schedule(sequence)
                 continue
-            self._drop(sequence)
+            holdings.give_back(sequence, sequence.offset + step)
+            decoding.remove(sequence)
+            del self._sequences[sequence.id]
+            self.running -= 1
             if not sequence.cancelled:
                 finished.append(sequence.id)
-        return tuple(finished)
+        progress.finished = tuple(finished)
 
     def _start_sampling(self, progress: Progress) -> None:
         """Let the scheduled sequences whose prompt is done sample a token, and decode on."""
@@ -421,10 +434,13 @@ class Engine:
             else:
                 self._drop(sequence)
         self._scheduled.clear()
-        progress.first_tokens = tuple(first)
-        progress.cached_tokens = tuple(cached)
-        progress.resumed = tuple(resumed)
-        progress.prefilled = tuple(prefilled)
+        if first:
+            progress.first_tokens = tuple(first)
+            progress.cached_tokens = tuple(cached)
+        if resumed:
+            progress.resumed = tuple(resumed)
+        if prefilled:
+            progress.prefilled = tuple(prefilled)
         if finished:
             progress.finished += tuple(finished)
 

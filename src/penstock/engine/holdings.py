@@ -33,9 +33,12 @@ class Holdings:
         blocks = -(-tokens // self._block_tokens)
         hashes = sequence.block_hashes
         if not hashes:
-            if blocks > pool.available:
-                return None
-            pool.take(blocks)
+            if blocks > pool.blank:
+                if blocks > pool.available:
+                    return None
+                pool.take(blocks)
+            else:
+                pool.blank -= blocks
             return 0
         most = tokens if sequence.kv_arrives else tokens - 1
         pages, idle = pool.match(hashes, most // self._page_tokens)
@@ -58,5 +61,8 @@ class Holdings:
     def give_back(self, sequence: Sequence, tokens: int) -> None:
         """Let go of everything that a sequence with blocks for `tokens` tokens holds."""
         blocks = -(-tokens // self._block_tokens)
+        if not sequence.pages:
+            self.pool.blank += blocks
+            return
         self.pool.release(blocks - sequence.pages * self._page_blocks, sequence.block_hashes, sequence.pages)
         sequence.pages = 0

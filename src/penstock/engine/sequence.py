@@ -36,7 +36,7 @@ class Sequence:
         "target",
     )
 
-    def __init__(self, request: EngineRequest, *, max_tokens: int, kv_arrives: bool) -> None:
+    def __init__(self, request: EngineRequest, max_tokens: int, kv_arrives: bool) -> None:
         self.id = request.id
         self.prompt_tokens = request.prompt_tokens
         self.max_tokens = max_tokens

@@ -126,6 +126,12 @@ class Timeline:
             return None
         return self._end
 
+    def finish(self) -> Moment:
+        """End the burst under way, at the instant that `next_event` told: as `advance` to then; none is planned."""
+        if self._batch is None:
+            raise ValueError("no burst is under way")
+        return self._finish()
+
     def advance(self, to: int) -> list[Moment]:
         """End all steps that end by `to`, and start those that start before it."""
         moments: list[Moment] = []
@@ -178,19 +184,25 @@ class Timeline:
             return False
         step_time = self._step_time
         self._batch = batch
+        sequences = batch.sequences
         self._steps = steps = batch.steps if self._burst else 1
         self._first = first = step_time.first_step(batch)
-        self._growth = growth = step_time.context_token * batch.sequences
-        self._end = self._boundary + steps * first
+        self._growth = growth = step_time.context_token * sequences
+        end = self._boundary + steps * first
         if steps > 1:
-            self._end += growth * (steps * (steps - 1) // 2)
-        self._decoding = self.engine.decoding
-        if self._stalled or (self._decoding and not batch.sequences):
+            end += growth * (steps * (steps - 1) // 2)
+        self._end = end
+        self._decoding = decoding = self.engine.decoding
+        if self._stalled or (decoding and not sequences):
             self._note_stall(batch)
-        for request_id in batch.preempted:
-            # Until now it had a token in every step. One that was preempted before it got any since keeps its instant.
-            self._last_token_at.setdefault(request_id, self._stalled.pop() if self._stalled else self._boundary)
+        if batch.preempted:
+            self._note_preempted(batch.preempted)
         return True
+
+    def _note_preempted(self, preempted: tuple[int, ...]) -> None:
+        """Until now they had a token in every step. One preempted before it got any since keeps its instant."""
+        for request_id in preempted:
+            self._last_token_at.setdefault(request_id, self._stalled.pop() if self._stalled else self._boundary)
 
     def _note_stall(self, batch: Batch) -> None:
         """Keep who decodes, and when each had its last token, over steps that compute prompts only."""
@@ -203,12 +215,12 @@ class Timeline:
         if not batch.sequences:
             self._decoding = 0
 
-    def _gaps(self) -> tuple[Gaps, ...]:
-        """Gaps of the burst that ends; the first ones after a stall reach back to each sequence's last token."""
-        if not self._stalled:
-            return (Gaps(self._first, self._growth, self._steps, self._decoding),)
+    def _gaps_after_stall(self) -> tuple[Gaps, ...]:
+        """Gaps of the burst that ends; the first ones reach back to each sequence's last token before the stall."""
+        if not self._decoding:  # it computed prompts only, again
+            return ()
         after = self._boundary + self._first
-        gaps = [Gaps(after - since, 0, 1, count) for since, count in Counter(self._stalled).items()]
+        gaps: list[Gaps] = [Gaps(after - since, 0, 1, count) for since, count in Counter(self._stalled).items()]
         self._stalled.clear()
         if self._steps > 1:
             gaps.append(Gaps(self._first + self._growth, self._growth, self._steps - 1, self._decoding))
@@ -222,7 +234,11 @@ class Timeline:
                 self._last_token_at.pop(request_id, None)
             self._leaving.clear()
         progress = self.engine.commit(self._steps)
-        gaps = self._gaps() if self._decoding else ()
+        gaps: tuple[Gaps, ...] = ()
+        if self._stalled:
+            gaps = self._gaps_after_stall()
+        elif self._decoding:
+            gaps = (Gaps(self._first, self._growth, self._steps, self._decoding),)
         self._batch = None
         self._boundary = at = self._end
         if self._last_token_at:

@@ -1,6 +1,6 @@
 """Where one request goes, try after try: never again to a worker that failed it, and held while nobody can take it.
 
-Bounds: `deliveries` for workers that got the request and failed, `refusals` for those that never took it; then it is
+Bounds are those of `tries`: for workers that got the request and failed, and for those that never took it; then it is
 refused. The router hears of every try and of its end.
 """
 
@@ -12,6 +12,7 @@ from penstock.gateway.means import Means
 from penstock.gateway.prompts import Reading
 from penstock.gateway.relay import Whole
 from penstock.gateway.requests import CompletionRequest
+from penstock.gateway.tries import Tries
 from penstock.kvcache.hashing import block_hashes
 from penstock.router.explanation import Explanation
 from penstock.router.route_request import Choice, RouteRequest
@@ -31,15 +32,13 @@ class Placement:
     __slots__ = (
         "_block_tokens",
         "_chosen_at_s",
-        "_deliveries",
-        "_excluded",
         "_means",
         "_number",
         "_parsed",
         "_reading",
-        "_refusals",
         "_route",
         "_ticket",
+        "_tries",
         "choice",
         "refusal",
     )
@@ -54,8 +53,7 @@ class Placement:
         self._block_tokens = 0
         self._chosen_at_s = 0.0
         self._ticket: Ticket | None = None
-        self._excluded: frozenset[str] = frozenset()
-        self._deliveries = self._refusals = 0
+        self._tries = Tries(means.settings.upstream)
         self.choice: Choice | None = None
         self.refusal: Whole | None = None
 
@@ -76,7 +74,7 @@ class Placement:
             if self.refusal is not None and refusal_reason(self.refusal) == UNAVAILABLE:
                 return None
             self._ticket = means.room.enter(self._ticket)
-            self._excluded = frozenset()  # once there is room again, whoever failed may be tried again
+            self._tries.start_over()
             await means.room.wait(self._ticket)
 
     def explain(self) -> Explanation:
@@ -95,20 +93,18 @@ class Placement:
     def pass_over(self, worker: str, reason: str, *, stage: str = "") -> None:
         """This worker did not do it: choose another. Unless the reason lies in the request, others avoid it too."""
         self._withdraw()
-        self._excluded |= {worker}
+        self._tries.pass_over(worker)
         if reason != UNAVAILABLE:
             self._means.routing.failed(worker, self._means.clock())
         self._means.metrics.retried(stage + reason)
 
     def failed(self, worker: str, reason: str, *, delivered: bool) -> None:
         """The worker that was to answer did not. Raises: UpstreamError, if that was one too many."""
-        self._deliveries += delivered
-        self._refusals += not delivered
+        another = self._tries.failed(worker, delivered=delivered)
         self.pass_over(worker, reason)
-        limits = self._means.settings.upstream
-        if self._deliveries >= limits.deliveries or self._refusals >= limits.refusals:
+        if not another:
             raise UpstreamError(
-                f"{self._deliveries + self._refusals} workers in turn failed this request, at last by: {reason}",
+                f"{self._tries.count} workers in turn failed this request, at last by: {reason}",
                 code="workers_failed",
             )
 
@@ -143,10 +139,10 @@ class Placement:
                 prompt_tokens=self._reading.tokens,
                 block_hashes=[] if salted else _hashes(self._reading, routing.block_tokens),
                 streams=self._parsed.stream,
-                exclude=self._excluded,
+                exclude=self._tries.excluded,
             )
-        elif route.exclude is not self._excluded:
-            self._route = route = replace(route, exclude=self._excluded)
+        elif route.exclude is not self._tries.excluded:
+            self._route = route = replace(route, exclude=self._tries.excluded)
         return route
 
 

@@ -93,12 +93,10 @@ class BlockPool:
 
         Returns: (pages, how many of them are idle, thus counted in `available`).
         """
-        holders = self._holders
+        found = self._holders.get
         pages = idle = 0
-        for page in hashes:
-            if pages == limit:
-                break
-            held_by = holders.get(page)
+        for page in hashes[:limit]:
+            held_by = found(page)
             if held_by is None:
                 break
             pages += 1
@@ -109,12 +107,12 @@ class BlockPool:
     def hold(self, hashes: Sequence[int], pages: int) -> None:
         """Hold the leading `pages`, all of which are cached."""
         holders = self._holders
-        for index in range(pages):
-            page = hashes[index]
+        idle = self._idle
+        for page in hashes[:pages]:
             held_by = holders[page]
             holders[page] = held_by + 1
             if not held_by:
-                del self._idle[page]
+                del idle[page]
 
     def take(self, blocks: int) -> None:
         """Turn that many blank blocks private, after evicting what that needs.
@@ -145,8 +143,7 @@ class BlockPool:
             return
         # The cached set is prefix-closed: no page after the first missing one is cached.
         new = tuple(hashes[first:stop])
-        for page in new:
-            holders[page] = 1
+        holders.update(dict.fromkeys(new, 1))
         self._events.append(PagesStored(request_id, first, new, hashes[first - 1] if first else None))
 
     def release(self, private_blocks: int, hashes: Sequence[int], pages: int) -> None:
@@ -154,9 +151,7 @@ class BlockPool:
         self.blank += private_blocks
         holders = self._holders
         idle = self._idle
-        while pages:
-            pages -= 1
-            page = hashes[pages]
+        for page in reversed(hashes[:pages]):
             held_by = holders[page] - 1
             holders[page] = held_by
             if not held_by:

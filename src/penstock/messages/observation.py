@@ -71,9 +71,10 @@ class PoolSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePoolSeen:
-    """The GPU nodes of one VM size at one instant, by state. `in_use`: of their GPUs, those that a pod holds.
+    """The GPU nodes of one VM size at one instant, by state; of their GPUs, those `in_use` by pods and those `held`.
 
-    A deallocated node is off, costs nothing, and has image and weights on its disk.
+    A cordoned node takes no pods: it drains, or was lost. A deallocated one is off, costs nothing, and has image and
+    weights on its disk. Placeholders hold GPUs; a pod that needs them takes their place.
     """
 
     vm_size: str
@@ -84,6 +85,12 @@ class NodePoolSeen:
     cordoned: int = 0
     deallocated: int = 0
     in_use: int = 0
+    held: int = 0
+
+    @property
+    def paid_gpus(self) -> int:
+        """GPUs of all nodes that cost something."""
+        return self.gpus_per_node * (self.provisioning + self.cold + self.warm + self.cordoned)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

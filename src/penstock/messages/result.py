@@ -51,13 +51,19 @@ class SloResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuHours:
-    """GPU-hours by the state in which they were paid for."""
+    """GPU-hours by the state in which they were paid for; `total` is their sum.
+
+    Args:
+        warm: held on purpose by placeholders.
+        idle: of nodes that are paid for, what nobody holds.
+    """
 
     total: float
     serving: float
     starting: float
     warm: float
     draining: float
+    idle: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

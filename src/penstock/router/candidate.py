@@ -11,7 +11,7 @@ are: one from TTFT (prefill), one from the mean ITL of finished requests (decode
 from math import inf
 
 from penstock.hardware.linear_step_time import linear
-from penstock.messages.engine_spec import EngineSpec
+from penstock.messages.engine_spec import EngineSpec, StepTimeSpec
 from penstock.messages.worker import Role
 from penstock.router.correction import Correction
 from penstock.router.expected_load import ExpectedLoad
@@ -34,6 +34,19 @@ class Weights:
         self.mean_output_tokens = mean_output_tokens
 
 
+class Speed:
+    """A step time's coefficients, in seconds. A copy: reading a field of the spec takes three times as long."""
+
+    __slots__ = ("base_s", "context_token_s", "prefill_attention_s", "prefill_token_s", "sequence_s")
+
+    def __init__(self, spec: StepTimeSpec) -> None:
+        self.base_s = spec.base_s
+        self.prefill_token_s = spec.prefill_token_s
+        self.prefill_attention_s = spec.prefill_attention_s
+        self.sequence_s = spec.sequence_s
+        self.context_token_s = spec.context_token_s
+
+
 class Candidate:
     """One worker: its load, corrections, and the terms of its price. Owned by the router."""
 
@@ -48,6 +61,7 @@ class Candidate:
         "drained_at_s",
         "floor_s",
         "id",
+        "idle",
         "itl_cost_s",
         "known",
         "kv_capacity_tokens",
@@ -81,7 +95,7 @@ class Candidate:
         self.load = ExpectedLoad()
         self.prefill = Correction(known=known)
         self.decode = Correction(known=known)
-        self.speed = linear(engine.step_time)
+        self.speed = Speed(linear(engine.step_time))
         self.batch_tokens = engine.max_num_batched_tokens
         self.seats = engine.max_num_seqs
         # An unknown capacity limits nothing until a measurement tells how full our requests made it.
@@ -90,6 +104,7 @@ class Candidate:
         self.transfer_token_s = 1 / engine.kv_transfer.tokens_per_second
         self.stale = True
         self.busy = False  # prompts wait there
+        self.idle = False  # nothing is there, ours or others'
         self.queue_s = self.progress_cap_s = self.step_s = self.floor_s = self.drained_at_s = 0.0
         self.token_s = self.attention_s = self.sequence_s = self.context_token_s = 0.0
         self.kv_free_tokens, self.seats_short_tokens, self.token_drain_s = inf, -inf, 0.0
@@ -135,40 +150,50 @@ class Candidate:
                 pending_s += load.extra_waiting * mean_kv * speed.prefill_token_s
 
         slower = self.decode.factor
-        self.sequence_s = slower * speed.sequence_s
-        self.context_token_s = slower * speed.context_token_s
-        self.step_s = step_s = slower * speed.base_s + self.sequence_s * running + self.context_token_s * running_kv
+        self.sequence_s = sequence_s = slower * speed.sequence_s
+        self.context_token_s = context_token_s = slower * speed.context_token_s
+        self.step_s = step_s = slower * speed.base_s + sequence_s * running + context_token_s * running_kv
         # A step computes at most `batch_tokens` of prompts: each token pays its share of what a step takes anyway.
         factor = self.prefill.factor
         token_step_s = step_s / self.batch_tokens
-        self.token_s = factor * speed.prefill_token_s + token_step_s
+        self.token_s = token_s = factor * speed.prefill_token_s + token_step_s
         self.attention_s = factor * speed.prefill_attention_s
 
         # The head of the queue has been computed for some time; it can't be past its own work, or the batch it shares.
         queue_s = factor * pending_s + pending_tokens * token_step_s
-        self.progress_cap_s = cap_s = 0.0
+        cap_s = 0.0
         if waiting:
             head = next(iter(load.waiting.values()))
             own_s = factor * head.work_s + head.prefill_tokens * token_step_s
-            cap_s = max(own_s, self.batch_tokens * self.token_s)
-            self.progress_cap_s = cap_s = min(cap_s, queue_s)
-        residual_s = 0.5 * step_s if in_flight else 0.0  # a request arrives, on average, in the middle of a step
-        self.queue_s = queue_s + residual_s
+            cap_s = self.batch_tokens * token_s
+            if own_s > cap_s:
+                cap_s = own_s
+            if queue_s < cap_s:
+                cap_s = queue_s
+        self.progress_cap_s = cap_s
+        if in_flight:
+            queue_s += 0.5 * step_s  # a request arrives, on average, in the middle of a step
+        self.queue_s = queue_s
 
         # Saturated: a request waits until enough others have left. Seats and KV are counted in one unit, KV tokens.
         mean_kv = kv / in_flight if in_flight else 0.0
-        self.kv_free_tokens = self.kv_capacity_tokens - kv * load.kv_ratio - load.kv_extra_tokens
+        held = kv * load.kv_ratio
+        self.kv_free_tokens = self.kv_capacity_tokens - held - load.kv_extra_tokens
         self.seats_short_tokens = (in_flight + 1 - self.seats) * mean_kv
-        self.token_drain_s = step_s * weights.mean_output_tokens / max(kv * load.kv_ratio, 1.0)
+        self.token_drain_s = step_s * weights.mean_output_tokens / (held if held > 1.0 else 1.0)
 
         if self.role is Role.PREFILL:
-            self.decode_weight = self.stall_weight = self.itl_cost_s = 0.0
+            self.decode_weight = self.stall_weight = itl_cost_s = 0.0
         else:
-            pressure = min(step_s / weights.slo_itl_s, MAX_PRESSURE)
-            self.decode_weight = running * pressure * weights.slo_ttft_s / weights.slo_itl_s
-            self.stall_weight = self.decode_weight / weights.mean_output_tokens
-            self.itl_cost_s = 0.5 * weights.slo_ttft_s * pressure * pressure
+            pressure = step_s / weights.slo_itl_s
+            if pressure > MAX_PRESSURE:
+                pressure = MAX_PRESSURE
+            self.decode_weight = decode_weight = running * pressure * weights.slo_ttft_s / weights.slo_itl_s
+            self.stall_weight = decode_weight / weights.mean_output_tokens
+            itl_cost_s = 0.5 * weights.slo_ttft_s * pressure * pressure
+        self.itl_cost_s = itl_cost_s
         # What it costs at least, but for the request itself: at any time; and, less now, while its queue is computed.
-        self.floor_s = self.queue_s - cap_s + self.itl_cost_s
-        self.drained_at_s = self.queue_s + load.progress_from_s + self.itl_cost_s
+        self.floor_s = queue_s - cap_s + itl_cost_s
+        self.drained_at_s = queue_s + load.progress_from_s + itl_cost_s
         self.busy = waiting > 0
+        self.idle = not in_flight

@@ -11,6 +11,7 @@ from math import exp2, log2
 
 NOISE_S = 0.02  # two hops of network and a scheduler's slice; ratios of times far below it say nothing
 GAIN = 0.1  # a factor is learned in some ten requests
+_SETTLED = 1 / GAIN  # samples, from which on each counts the same
 STEPS_PER_OCTAVE = 4  # steps of 19 %
 KNOWN_OCTAVES = 2.0  # a described engine may be off by 4 times
 UNKNOWN_OCTAVES = 5.0  # the default step time stands for any engine: 32 times
@@ -19,12 +20,13 @@ UNKNOWN_OCTAVES = 5.0  # the default step time stands for any engine: 32 times
 class Correction:
     """A factor on predicted times. Changed by `observe` and `relax` only."""
 
-    __slots__ = ("_bound", "_log2", "_samples", "factor", "observed_at_s")
+    __slots__ = ("_bound", "_log2", "_samples", "_steps", "factor", "observed_at_s")
 
     def __init__(self, *, known: bool) -> None:
         self._bound = KNOWN_OCTAVES if known else UNKNOWN_OCTAVES
         self._log2 = 0.0
         self._samples = 0
+        self._steps = 0
         self.factor = 1.0
         self.observed_at_s = 0.0
 
@@ -39,9 +41,11 @@ class Correction:
         if predicted_s < 0 or observed_s < 0:
             return
         sample = log2((observed_s + noise_s) / (predicted_s / factor + noise_s))
-        sample = min(max(sample, -self._bound), self._bound)
-        self._samples += 1
-        gain = max(GAIN, 1 / (self._samples + 1))  # the first samples count more, yet not alone
+        bound = self._bound
+        if not -bound <= sample <= bound:
+            sample = bound if sample > bound else -bound
+        self._samples = samples = self._samples + 1
+        gain = GAIN if samples >= _SETTLED else max(GAIN, 1 / (samples + 1))  # the first count more, yet not alone
         self._set(self._log2 + gain * (sample - self._log2))
         self.observed_at_s = now_s
 
@@ -51,4 +55,7 @@ class Correction:
 
     def _set(self, value: float) -> None:
         self._log2 = value
-        self.factor = exp2(round(value * STEPS_PER_OCTAVE) / STEPS_PER_OCTAVE)
+        steps = round(value * STEPS_PER_OCTAVE)
+        if steps != self._steps:
+            self._steps = steps
+            self.factor = exp2(steps / STEPS_PER_OCTAVE)

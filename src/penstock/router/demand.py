@@ -37,5 +37,6 @@ class Demand:
             self._at_s = now_s
         self._requests += 1
         self._work_s += work_s
-        share = 1 / (MEMORY_S * max(workers, 1))
-        self.congestion_per_s = self._requests * share / (1 - min(self._work_s * share, MAX_RHO))
+        share = 1 / (MEMORY_S * (workers or 1))
+        rho = self._work_s * share
+        self.congestion_per_s = self._requests * share / (1 - (rho if rho < MAX_RHO else MAX_RHO))

@@ -82,7 +82,7 @@ class ExpectedLoad:
         """Requests that the worker has, ours and others'; never negative."""
         return max(0.0, len(self.waiting) + len(self.running) + self.extra)
 
-    def sent(self, task: Task, *, prefill: bool, now_s: float) -> None:
+    def sent(self, task: Task, prefill: bool, now_s: float) -> None:
         """A request was sent; `prefill`: the worker computes its prompt."""
         if prefill:
             if not self.waiting:
@@ -99,30 +99,43 @@ class ExpectedLoad:
         """Its prompt is computed: it runs now."""
         task = self._leave_waiting(request)
         if task is not None:
-            self.progress_from_s = max(self.progress_from_s, now_s)
+            if now_s > self.progress_from_s:
+                self.progress_from_s = now_s
             self.computed_s += task.work_s
             self.running[request] = task
             self.running_kv_tokens += task.kv_tokens
 
     def ended(self, request: RequestId, now_s: float) -> None:
         """It is no longer there, for whatever reason."""
-        if request == next(iter(self.waiting), None):  # else the head is being computed as before
-            self.progress_from_s = max(self.progress_from_s, now_s)
-        task = self._leave_waiting(request)
+        running = self.running
+        task = running.pop(request, None)
         if task is None:
-            task = self.running.pop(request, None)
+            if request == next(iter(self.waiting), None):  # else the head is being computed as before
+                self.progress_from_s = max(self.progress_from_s, now_s)
+            task = self._leave_waiting(request)
             if task is None:
                 return
-            self.running_kv_tokens = max(0.0, self.running_kv_tokens - task.kv_tokens) if self.running else 0.0
-        self.kv_tokens = max(0.0, self.kv_tokens - task.kv_tokens) if self.running or self.waiting else 0.0
+        elif running:
+            left = self.running_kv_tokens - task.kv_tokens
+            self.running_kv_tokens = left if left > 0.0 else 0.0
+        else:
+            self.running_kv_tokens = 0.0
+        if running or self.waiting:
+            left = self.kv_tokens - task.kv_tokens
+            self.kv_tokens = left if left > 0.0 else 0.0
+        else:
+            self.kv_tokens = 0.0
         self._ends.append((task.sent_s, now_s, task.kv_tokens))
         if self.extra < 0:  # it may have been one of those that the worker did not have
             self.extra = max(self.extra, -float(len(self.waiting) + len(self.running)))
 
     def measured(self, seen: WorkerLoad, *, kv_capacity_tokens: float, now_s: float) -> bool:
-        """Compare what the worker told with what was ours at that instant. Returns: whether it was of use."""
+        """Compare what the worker told with what was ours at that instant. Returns: whether it may change a price."""
         at_s = min(seen.at_s, now_s)
         if not at_s > self.measured_at_s or now_s - at_s > HOLDS_S:
+            return False
+        if self._agrees_on_nothing(seen, at_s):
+            self.measured_at_s = at_s
             return False
         ours = self._at(at_s)
         if ours is None:
@@ -145,6 +158,17 @@ class ExpectedLoad:
         if useful:
             self.measured_at_s = at_s
         return useful
+
+    def _agrees_on_nothing(self, seen: WorkerLoad, at_s: float) -> bool:
+        """Whether the worker is idle, says so and was believed to be: the most frequent case of many workers."""
+        return (
+            not self.running
+            and not self.waiting
+            and seen.running == seen.waiting == seen.kv_usage == 0
+            and self.extra == self.extra_waiting == self.kv_extra_tokens == 0
+            and self.kv_ratio == 1
+            and (not self._ends or self._ends[-1][1] <= at_s)
+        )
 
     def outdated(self, now_s: float) -> bool:
         """Let go of a measurement that is too old to hold. Returns: whether anything changed."""

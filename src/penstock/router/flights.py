@@ -23,8 +23,8 @@ ITL_NOISE_S = 0.001  # a scheduler's slice, spread over the tokens of a request
 MIN_OUTPUT_FOR_ITL = 8  # below, the mean ITL of a request says little
 
 
-class Flight:
-    """One request under way.
+class Flight(Task):
+    """One request under way, and at once what the worker that computes its prompt has to do.
 
     Args:
         worker: the worker that answers.
@@ -41,7 +41,6 @@ class Flight:
         "factor",
         "first_token_s",
         "prefill",
-        "sent_s",
         "step_s",
         "streams",
         "turn",
@@ -49,14 +48,28 @@ class Flight:
     )
 
     def __init__(
-        self, choice: Choice, worker: Candidate, prefill: Candidate, *, sent_s: float, turn: int, streams: bool
+        self,
+        request: RouteRequest,
+        choice: Choice,
+        worker: Candidate,
+        prefill: Candidate,
+        *,
+        sent_s: float,
+        turn: int,
+        prefill_tokens: int,
+        work_s: float,
+        kv_tokens: float,
     ) -> None:
+        self.id = request.id
+        self.sent_s = sent_s
+        self.prefill_tokens = prefill_tokens
+        self.work_s = work_s
+        self.kv_tokens = kv_tokens
         self.choice = choice
         self.turn = turn
-        self.streams = streams
+        self.streams = request.streams
         self.worker = worker
         self.prefill = prefill
-        self.sent_s = sent_s
         self.factor = prefill.prefill.factor  # with which its TTFT was predicted
         self.first_token_s = -1.0
         self.step_s = 0.0  # predicted when decoding began
@@ -100,24 +113,34 @@ class Flights:
         now_s: float,
     ) -> float:
         """A request was sent to these. Returns: how long its prompt takes by the step time, in seconds."""
+        hit_tokens = choice.hit_tokens
+        new_tokens = request.prompt_tokens - hit_tokens
+        if new_tokens < 1:
+            new_tokens = 1
+        speed = prefill.speed
+        work_s = new_tokens * (speed.prefill_token_s + speed.prefill_attention_s * (hit_tokens + 0.5 * new_tokens))
+        output = request.expected_output_tokens or self._weights.mean_output_tokens
+        kv_tokens = request.prompt_tokens + 0.5 * output
         self._flights[request.id] = flight = Flight(
-            choice, worker, prefill, sent_s=now_s, turn=turn, streams=request.streams
+            request,
+            choice,
+            worker,
+            prefill,
+            sent_s=now_s,
+            turn=turn,
+            prefill_tokens=new_tokens,
+            work_s=work_s,
+            kv_tokens=kv_tokens,
         )
         if len(self._flights) > MAX_FLIGHTS:
             self.finished(next(iter(self._flights)), now_s, 0)
-        new_tokens = max(1, request.prompt_tokens - choice.hit_tokens)
-        speed = prefill.speed
-        work_s = new_tokens * (
-            speed.prefill_token_s + speed.prefill_attention_s * (choice.hit_tokens + 0.5 * new_tokens)
-        )
         if not request.streams:
             heapq.heappush(self._unseen, (now_s + choice.predicted_ttft_s, turn, request.id))
-        output = request.expected_output_tokens or self._weights.mean_output_tokens
-        kv_tokens = request.prompt_tokens + 0.5 * output
-        prefill.load.sent(Task(request.id, now_s, new_tokens, work_s, kv_tokens), prefill=True, now_s=now_s)
-        self._touch(prefill)
+        prefill.load.sent(flight, True, now_s)
+        if not prefill.stale:
+            self._touch(prefill)
         if prefill is not worker:
-            worker.load.sent(Task(request.id, now_s, 0, 0.0, kv_tokens), prefill=False, now_s=now_s)
+            worker.load.sent(Task(request.id, now_s, 0, 0.0, kv_tokens), False, now_s)
             self._touch(worker)
         if request.block_hashes:
             index, known = self._index, choice.hit_tokens // block_tokens
@@ -149,7 +172,8 @@ class Flights:
             return
         worker, prefill = flight.worker, flight.prefill
         worker.load.ended(request_id, now_s)
-        self._touch(worker)
+        if not worker.stale:
+            self._touch(worker)
         if prefill is not worker:
             prefill.load.ended(request_id, now_s)
             self._touch(prefill)
@@ -169,6 +193,13 @@ class Flights:
             else:  # it failed before its prompt was computed, as far as we know
                 for owner, blocks in flight.expected:
                     self._index.withdraw(owner, blocks)
+
+    def replaces(self, request_id: RequestId, now_s: float) -> None:
+        """A request is about to be sent: what time has made true before counts first, its own earlier flight too."""
+        if self._unseen:
+            self.presume(now_s)
+        if request_id in self._flights:
+            self.finished(request_id, now_s, 0)
 
     def presume(self, now_s: float) -> None:
         """First tokens that nobody sees are taken to have come when predicted."""
@@ -197,7 +228,8 @@ class Flights:
         else:  # handed over
             prefill.load.ended(request_id, now_s)
             self._touch(prefill)
-        self._touch(worker)
+        if not worker.stale:
+            self._touch(worker)
         if flight.expected is not None:
             self._await_events(flight, now_s)
 

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Literal, Protocol
 
 from penstock.router.candidate import Candidate
-from penstock.router.pool import Pool, drained_at_of, floor_of
+from penstock.router.pool import Kind, Pool, Ranked
 from penstock.router.price import Ask, Figures
 
 PolicyName = Literal["kv", "least-loaded", "round-robin"]
@@ -38,36 +38,29 @@ class CheapestInSeconds:
         """Price all, or, of many, as many as needed to be sure."""
         workers = pool.up_to_date()
         if not pool.many:
-            return _cheapest(None, workers, ask, price_of, floor_of, -inf)
+            return _cheapest(None, workers, ask, price_of)
         best: Pick | None = None
         most_hit = 0
         if ask.levels:
             # Those with the longest hit first; what the others find is less.
             most_hit, mask = ask.levels[0]
             if mask.bit_count() <= len(workers) // 2:
-                best = _cheapest(None, pool.in_mask(mask), ask, price_of, floor_of, -inf)
+                best = _cheapest(None, pool.in_mask(mask), ask, price_of)
                 most_hit = ask.levels[1][0] if len(ask.levels) > 1 else 0
+        for kind in pool.idle.values():
+            best = _cheapest(best, _one_for_each_hit(kind, pool, ask), ask, price_of)
         least_s = price_of(pool.ideal, ask, most_hit)[0]
-        best = _cheapest(best, pool.calm, ask, price_of, floor_of, least_s)
-        return _cheapest(best, pool.busy, ask, price_of, drained_at_of, least_s - ask.now_s)
+        best = _cheapest_ranked(best, pool.calm, ask, price_of, least_s)
+        return _cheapest_ranked(best, pool.busy, ask, price_of, least_s - ask.now_s)
 
 
-def _cheapest(
-    best: Pick | None,
-    workers: Iterable[Candidate],
-    ask: Ask,
-    price_of: PriceOf,
-    bound_of: Callable[[Candidate], float],
-    least_s: float,
-) -> Pick | None:
-    """The cheaper of `best` and these workers. Ends at the first whose bound plus `least_s` is above the best price."""
+def _cheapest(best: Pick | None, workers: Iterable[Candidate], ask: Ask, price_of: PriceOf) -> Pick | None:
+    """The cheapest of `best` and these workers."""
     best_s, best_turn = (best[1][0], best[0].turn) if best is not None else (inf, 0)
     exclude, levels = ask.exclude, ask.levels
     hit = 0
     for worker in workers:
-        if bound_of(worker) + least_s > best_s + ROUNDING_S:
-            break
-        if worker.id in exclude:
+        if exclude and worker.id in exclude:
             continue
         if levels:
             hit = ask.hit_tokens(worker.bit)
@@ -76,6 +69,39 @@ def _cheapest(
         if price_s < best_s or (price_s == best_s and worker.turn < best_turn):
             best, best_s, best_turn = (worker, figures, hit), price_s, worker.turn
     return best
+
+
+def _cheapest_ranked(
+    best: Pick | None, ranked: list[Ranked], ask: Ask, price_of: PriceOf, least_s: float
+) -> Pick | None:
+    """The cheapest of `best` and these. Ends at the first whose bound plus `least_s` is above the best price."""
+    for bound_s, _, worker in ranked:
+        if best is not None and bound_s + least_s > best[1][0] + ROUNDING_S:
+            break
+        best = _cheapest(best, (worker,), ask, price_of)
+    return best
+
+
+def _one_for_each_hit(kind: Kind, pool: Pool, ask: Ask) -> Iterable[Candidate]:
+    """Idle workers of one kind cost the same, given the hit: of each hit, the one chosen least recently."""
+    if ask.kv_tokens > kind.ranked[0][2].kv_free_tokens:
+        # What lacks counts by how fast it would come free, which goes by the outputs seen when each was last busy.
+        yield from (worker for _, _, worker in kind.ranked)
+        return
+    exclude, rest = ask.exclude, kind.bits
+    for _, mask in ask.levels:
+        bits = rest & mask
+        rest &= ~mask
+        if bits:
+            workers = (worker for worker in pool.in_mask(bits) if worker.id not in exclude)
+            found = min(workers, key=_turn, default=None)
+            if found is not None:
+                yield found
+    if rest:
+        for _, _, worker in kind.ranked:
+            if worker.bit & rest and worker.id not in exclude:
+                yield worker
+                return
 
 
 class LeastLoaded:

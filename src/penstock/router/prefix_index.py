@@ -113,25 +113,30 @@ class PrefixIndex:
         if held is None:
             return
         masks, blocks, bit = self._masks, held.blocks, held.bit
-        for block in hashes:
-            if block not in blocks:
-                masks[block] = masks.get(block, 0) | bit
-            blocks[block] = True
+        for block in [block for block in hashes if block not in blocks]:
+            masks[block] = masks.get(block, 0) | bit
+        blocks.update(dict.fromkeys(hashes, True))
         held.publishes = True  # whatever we were told, it does
-        self._trim(held)
-        self._clean(len(hashes))
+        if len(blocks) > held.limit:
+            self._trim(held)
+        if self._dead:
+            self._clean(len(hashes))
 
     def removed(self, worker: str, hashes: Sequence[int]) -> None:
         """The worker published that it no longer holds these."""
         held = self._held.get(worker)
         if held is None:
             return
-        blocks, bit = held.blocks, held.bit
+        masks, blocks, bit = self._masks, held.blocks, held.bit
         for block in hashes:
-            if block in blocks:
-                del blocks[block]
-                self._clear(block, bit)
-        self._clean()
+            if blocks.pop(block, None) is not None:
+                mask = masks[block] ^ bit
+                if mask:
+                    masks[block] = mask
+                else:
+                    del masks[block]
+        if self._dead:
+            self._clean()
 
     def expect(self, worker: str, hashes: Sequence[int], known: int = 0) -> list[int]:
         """A prompt with these blocks was sent to the worker: it will hold them soon.
@@ -144,13 +149,16 @@ class PrefixIndex:
         if held is None:
             return []
         masks, blocks, bit = self._masks, held.blocks, held.bit
-        fresh = []
+        fresh: list[int] = []
         if held.publishes:
-            for block in islice(hashes, known, None):
-                if block not in blocks:
-                    blocks[block] = False
+            new = dict.fromkeys([block for block in islice(hashes, known, None) if block not in blocks], False)
+            blocks.update(new)
+            fresh = list(new)
+            if masks.keys().isdisjoint(fresh):
+                masks.update(dict.fromkeys(fresh, bit))
+            else:
+                for block in fresh:
                     masks[block] = masks.get(block, 0) | bit
-                    fresh.append(block)
         else:  # what is used again moves to the young end; leaves before roots, as engines free them
             for block in reversed(hashes):
                 if block in blocks:
@@ -159,8 +167,10 @@ class PrefixIndex:
                     masks[block] = masks.get(block, 0) | bit
                     fresh.append(block)
                 blocks[block] = False
-        self._trim(held)
-        self._clean(len(fresh))
+        if len(blocks) > held.limit:
+            self._trim(held)
+        if self._dead:
+            self._clean(len(fresh))
         return fresh
 
     def withdraw(self, worker: str, hashes: Sequence[int]) -> None:

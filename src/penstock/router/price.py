@@ -41,7 +41,6 @@ class Ask:
     def __init__(
         self,
         request: RouteRequest,
-        *,
         levels: list[tuple[int, int]],
         congestion_per_s: float,
         mean_output_tokens: float,

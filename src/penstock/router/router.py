@@ -167,13 +167,8 @@ class Router:
         return Choice(worker.id, prefill.id, hit, ttft_s, prefill_total_s + total_s)
 
     def _ask(self, request: RouteRequest, now_s: float) -> Ask:
-        return Ask(
-            request,
-            levels=self._levels(request) if request.block_hashes else [],
-            congestion_per_s=self._demand.congestion_per_s,
-            mean_output_tokens=self._weights.mean_output_tokens,
-            now_s=now_s,
-        )
+        levels = self._levels(request) if request.block_hashes else []
+        return Ask(request, levels, self._demand.congestion_per_s, self._weights.mean_output_tokens, now_s)
 
     def _levels(self, request: RouteRequest) -> list[tuple[int, int]]:
         """Hit tokens of the workers. A prompt cached to its end computes its last block: its last token is due."""
@@ -212,8 +207,7 @@ class Router:
         """The request was sent as chosen. Sent again, after a failure, it replaces what was."""
         if now_s >= self._sweep_at_s:
             self._sweep(now_s)
-        self._flights.presume(now_s)
-        self._flights.finished(request.id, now_s, 0)
+        self._flights.replaces(request.id, now_s)
         worker = self._workers.get(choice.worker)
         if worker is None:  # gone since it was chosen
             return

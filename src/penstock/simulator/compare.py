@@ -26,7 +26,7 @@ from penstock.simulator.records import Records
 from penstock.simulator.run import simulate
 from penstock.simulator.watched_jobs import JobsSeen, WatchedJobs, watchers
 from penstock.simulator.workload_source import WorkloadSource
-from penstock.simulator.world_spec import PodStartSpec, WorldSpec
+from penstock.simulator.world_spec import WorldSpec
 from penstock.telemetry.overlay import overlay
 from penstock.telemetry.report import describe_run, write_described
 
@@ -164,12 +164,12 @@ def _yardsticks(
     )
     hindsight = _enough(spec, policy, source, world, pool)
     tell("best simple policy in hindsight: done")
-    gpu = component.gpu
+    gpu, sizes = component.gpu, (world or WorldSpec()).sizes
     return Yardsticks(
         optimum=clairvoyant_bound(need, window_s=spec.slo.window_s, lead_s=lead_s, may_miss=1 - ATTAIN),
         hindsight=hindsight,
         gpus=gpu.count if gpu is not None else 1,
-        usd_per_gpu_hour=vm_size(gpu.vm_size).usd_per_gpu_hour if gpu is not None else 0.0,
+        usd_per_gpu_hour=vm_size(gpu.vm_size, sizes=sizes).usd_per_gpu_hour if gpu is not None else 0.0,
         need=tuple(need),
         lead_s=lead_s,
     )
@@ -215,10 +215,11 @@ def _loads(source: WorkloadSource) -> list[float]:
 
 def _lead_s(component: ComponentSpec, world: WorldSpec | None) -> float:
     """What a cold start takes on average."""
-    for nodes in world.node_pools if world is not None else ():
-        if component.gpu is not None and nodes.vm_size == component.gpu.vm_size:
-            start = world.pod_start if world is not None and world.pod_start is not None else PodStartSpec()
-            return nodes.scan_s / 2 + nodes.provision.mean_s + start.cold.mean_s
+    if world is None:
+        return component.engine.startup.cold_s
+    for nodes in world.node_pools:
+        if component.gpu is not None and nodes.vm_size.lower() == component.gpu.vm_size.lower():
+            return nodes.scan_s / 2 + nodes.provision_mean_s + world.pod_start.cold_mean_s
     return component.engine.startup.cold_s
 
 

@@ -22,7 +22,7 @@ class GatewayCounters:
         self.duration = Histogram(latency)
         self.isl = Histogram(TOKEN_EDGES)
         self.osl = Histogram(TOKEN_EDGES)
-        self.received = self.prompt_tokens = self.cached_tokens = self.output_tokens = 0
+        self.received = self.prompt_tokens = self.cached_tokens = self.output_tokens = self.retries = 0
         self.by_code = {"200": 0, "500": 0, "503": 0}
         self.held = self.in_flight = 0
         self._histograms = {
@@ -45,7 +45,7 @@ class GatewayCounters:
             case gateway_view.OUTPUT_TOKENS:
                 return float(self.output_tokens)
             case gateway_view.RETRIES:
-                return 0.0
+                return float(self.retries)
             case gateway_view.HELD:
                 return float(self.held)
             case gateway_view.IN_FLIGHT:

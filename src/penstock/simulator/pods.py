@@ -1,10 +1,12 @@
 """The pods of one pool: what a Deployment's controller, a scheduler and a kubelet make of a replica count. Pure.
 
     pending --a node has room--> starting --image, weights, engine--> ready --not wanted--> draining --> gone
+       its worker crashed: starting again, after a back-off <-- ready
+       its node is silent:              starting, ready --> lost --noticed--> gone, and another is made
 
-Scaling in removes pending pods first, then those that start, then the ready ones that cost least: fewest requests in
-flight, then the youngest. It knows neither engines nor clocks: whoever drives it says when a pod is placed, is ready,
-or is gone.
+Scaling in removes lost and pending pods first, then those that start, then the ready ones that cost least: fewest
+requests in flight, then the youngest. It knows neither engines nor clocks: whoever drives it says when a pod is placed,
+is ready, or is gone.
 """
 
 from collections.abc import Callable
@@ -19,6 +21,11 @@ class PodState(StrEnum):
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
+    LOST = "lost"
+
+
+FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 10.0, 300.0  # kubelet's CrashLoopBackOff; the first restart is at once
+FORGIVEN_AFTER_S = 600.0  # a container that ran for so long starts from nothing again (twice the longest)
 
 
 @dataclass(slots=True)
@@ -27,7 +34,8 @@ class Pod:
 
     Args:
         node: where it is; None while pending. `waited`: there was no room for it at first.
-        ready_at_s: when it will be ready, or was; None while pending.
+        ready_at_s: when it will be ready, or was; None while pending or lost.
+        crashes: how often its worker crashed.
     """
 
     id: str
@@ -39,6 +47,19 @@ class Pod:
     node: int | None = None
     waited: bool = False
     ready_at_s: float | None = None
+    crashes: int = 0
+    _back_off_s: float = 0.0
+    _started_again_s: float = float("-inf")
+
+    def crashed(self, now_s: float) -> float:
+        """Its worker crashed. Returns: seconds until kubelet starts it again."""
+        self.crashes += 1
+        if now_s - self._started_again_s > FORGIVEN_AFTER_S:
+            self._back_off_s = 0.0
+        wait_s = self._back_off_s
+        self._back_off_s = min(LONGEST_BACK_OFF_S, max(FIRST_BACK_OFF_S, 2 * wait_s))
+        self._started_again_s = now_s + wait_s
+        return wait_s
 
 
 @dataclass(slots=True)
@@ -80,7 +101,7 @@ class Pods:
         pod.state, pod.since_s = state, now_s
 
 
-_ORDER = {PodState.PENDING: 0, PodState.STARTING: 1, PodState.READY: 2}
+_ORDER = {PodState.LOST: 0, PodState.PENDING: 0, PodState.STARTING: 1, PodState.READY: 2}
 
 
 def _cost_of_removal(pod: Pod, in_flight: Callable[[Pod], int]) -> tuple[int, float, float]:

@@ -9,17 +9,20 @@ W is the rate window. So a burst is smeared over W, a worker's growth before its
 an interpolation between vLLM's edges, and a latency that nobody measured is no value. All of it by
 `telemetry.promql`, which is Prometheus' arithmetic to the last bit. What a query answers has no age.
 
-It does not know what a scrape costs or that one can fail.
+A scrape that fails, and a target that is gone, end the target's series with stale markers. A sample keeps the instant
+of its scrape, but no query sees it before it was ingested. It does not know who is scraped when.
 """
 
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from penstock.control import gateway_view, worker_view
 from penstock.control.exposition import Counts
 from penstock.messages.observation import Sample, Signal
-from penstock.simulator.world_spec import MetricsSpec
+from penstock.simulator.metrics_spec import MetricsSpec
 from penstock.telemetry import promql
 from penstock.telemetry.quantile import histogram_quantile
 
@@ -32,6 +35,27 @@ _WORKER_GAUGES = (worker_view.WAITING, worker_view.RUNNING, worker_view.KV_USAGE
 _WORKER_COUNTERS = (worker_view.PREFIX_QUERIES, worker_view.PREFIX_HITS)
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What one scrape found: values by series, and bounds and cumulative counts by histogram. Empty, if it failed."""
+
+    at_ms: int
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    buckets: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, at_ms: int, counts: Counts, names: Iterable[str], histograms: Iterable[str]) -> "_Row":
+        values = {name: counts.total(name) for name in names}
+        buckets = {}
+        for name in histograms:
+            found = counts.buckets(name)
+            row = tuple(found.values())
+            buckets[name] = (tuple(found), row)
+            values[f"{name}_sum"] = counts.total(f"{name}_sum")
+            values[f"{name}_count"] = row[-1] if row else None
+        return cls(at_ms, values, buckets)
+
+
 @dataclass(slots=True)
 class _Target:
     """One scraped process: the instants of its scrapes, and a column for each series."""
@@ -41,17 +65,20 @@ class _Target:
     buckets: dict[str, list[Sequence[float] | None]] = field(default_factory=dict)
     bounds: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
-    def scraped(self, at_ms: int, counts: Counts, names: Iterable[str], histograms: Iterable[str]) -> None:
-        self.times_ms.append(at_ms)
-        for name in names:
-            self.values.setdefault(name, []).append(counts.total(name))
-        for name in histograms:
-            found = counts.buckets(name)
-            row = tuple(found.values())
-            self.bounds[name] = tuple(found)
-            self.buckets.setdefault(name, []).append(row)
-            self.values.setdefault(f"{name}_sum", []).append(counts.total(f"{name}_sum"))
-            self.values.setdefault(f"{name}_count", []).append(row[-1] if row else None)
+    def take(self, row: _Row) -> None:
+        """Append what one scrape found; a series that it did not find, or nothing of a failed one, ends."""
+        if not (row.values or self.values):
+            return  # nothing can end that has not begun
+        self.times_ms.append(row.at_ms)
+        for name, value in row.values.items():
+            self.values.setdefault(name, [None] * (len(self.times_ms) - 1)).append(value)
+        for name, (bounds, counts) in row.buckets.items():
+            self.bounds[name] = bounds
+            self.buckets.setdefault(name, [None] * (len(self.times_ms) - 1)).append(counts)
+        columns: tuple[list[Any], ...] = (*self.values.values(), *self.buckets.values())
+        for column in columns:
+            if len(column) < len(self.times_ms):
+                column.append(None)  # the stale marker
 
     def forget(self, before_ms: int) -> None:
         old = sum(time_ms < before_ms for time_ms in self.times_ms)
@@ -79,27 +106,30 @@ class Prometheus:
         self._quantile = percentile / 100
         self._gateway = _Target()
         self._workers: dict[str, _Target] = {}
+        self._delay_ms = round(1000 * spec.delay_s)
+        self._on_their_way: deque[tuple[str | None, _Row]] = deque()
 
     def scrape_gateway(self, at_s: float, counts: Counts) -> None:
         """Take in one scrape of the gateway."""
-        at_ms = round(1000 * at_s)
-        self._gateway.scraped(at_ms, counts, (*_GATEWAY_COUNTERS, gateway_view.HELD), _GATEWAY_HISTOGRAMS)
-        self._gateway.forget(at_ms - max(_KEEP_MS, self._window_ms))
+        names = (*_GATEWAY_COUNTERS, gateway_view.HELD)
+        self._ingest(None, _Row.of(round(1000 * at_s), counts, names, _GATEWAY_HISTOGRAMS))
 
     def scrape_worker(self, at_s: float, worker: str, counts: Counts) -> None:
         """Take in one scrape of a worker."""
-        at_ms = round(1000 * at_s)
-        target = self._workers.setdefault(worker, _Target())
-        target.scraped(at_ms, counts, (*_WORKER_GAUGES, *_WORKER_COUNTERS), (VLLM_TTFT, VLLM_ITL))
-        target.forget(at_ms - max(_KEEP_MS, self._window_ms))
+        names = (*_WORKER_GAUGES, *_WORKER_COUNTERS)
+        self._ingest(worker, _Row.of(round(1000 * at_s), counts, names, (VLLM_TTFT, VLLM_ITL)))
 
-    def gone(self, worker: str) -> None:
+    def missed(self, worker: str | None, at_s: float) -> None:
+        """A scrape of a worker failed, or one of the gateway (None)."""
+        self._ingest(worker, _Row(round(1000 * at_s)))
+
+    def gone(self, worker: str, at_s: float) -> None:
         """A worker is no target any more: its series end, and its gauges with them."""
-        target = self._workers.get(worker)
-        if target is not None and target.times_ms:
-            target.times_ms.append(target.times_ms[-1] + 1)
-            for column in (*target.values.values(), *target.buckets.values()):
-                column.append(None)  # type: ignore[attr-defined]  # the stale marker
+        self._ingest(worker, _Row(round(1000 * at_s)))
+
+    def forget(self, worker: str) -> None:
+        """Drop a worker that went long ago."""
+        self._workers.pop(worker, None)
 
     def signals(self, workers: Sequence[str], now_s: float, *, lead_time_s: float) -> dict[Signal, Sample]:
         """The signals of a pool.
@@ -108,6 +138,7 @@ class Prometheus:
             workers: every worker that the pool ever had, gone ones too: their counters still count within the window.
         """
         at_ms = round(1000 * now_s)
+        self._arrived(at_ms)
         targets = [self._workers[worker] for worker in workers if worker in self._workers]
         gateway = self._gateway
         found: dict[Signal, float | None] = {
@@ -123,19 +154,27 @@ class Prometheus:
             Signal.LEAD_TIME: lead_time_s,
         }
         waiting, running, usage = (self._instants(targets, name, at_ms) for name in _WORKER_GAUGES)
-        found[Signal.QUEUE] = sum(waiting)
-        found[Signal.RUNNING] = sum(running)
-        found[Signal.IN_FLIGHT] = sum(waiting) + sum(running)
+        found[Signal.QUEUE] = sum(waiting) if waiting else None  # of an empty vector, `sum` is empty too
+        found[Signal.RUNNING] = sum(running) if running else None
+        found[Signal.IN_FLIGHT] = sum(waiting) + sum(running) if waiting and running else None
         found[Signal.KV_USAGE] = sum(usage) / len(usage) if usage else None
         return {
             signal: Sample(value=value) for signal, value in found.items() if value is not None and math.isfinite(value)
         }
 
-    def forget(self, kept: Iterable[str]) -> None:
-        """Drop the workers that are not kept."""
-        keep = set(kept)
-        for worker in [worker for worker in self._workers if worker not in keep]:
-            del self._workers[worker]
+    def _ingest(self, worker: str | None, row: _Row) -> None:
+        self._on_their_way.append((worker, row))
+
+    def _arrived(self, now_ms: int) -> None:
+        """Take in what was ingested by now."""
+        waiting = self._on_their_way
+        while waiting and waiting[0][1].at_ms + self._delay_ms <= now_ms:
+            worker, row = waiting.popleft()
+            target = self._gateway if worker is None else self._workers.setdefault(worker, _Target())
+            if target.times_ms and target.times_ms[-1] >= row.at_ms:  # it went as it was scraped
+                row = replace(row, at_ms=target.times_ms[-1] + 1)
+            target.take(row)
+            target.forget(row.at_ms - max(_KEEP_MS, self._window_ms) - self._delay_ms)
 
     def _instants(self, targets: Sequence[_Target], name: str, at_ms: int) -> list[float]:
         values = (target.instant(name, at_ms) for target in targets)

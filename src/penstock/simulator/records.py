@@ -14,83 +14,117 @@ from penstock.messages.spec import SloSpec
 from penstock.simulator.flight import Flight
 from penstock.simulator.gap_counts import observe_gaps
 from penstock.simulator.gateway_counters import GatewayCounters
-from penstock.telemetry.summary import Summary
+from penstock.telemetry.summary import Completed, Summary
 
 PIECE = 1.01  # last step over first, of one piece of a burst
+_BATCH = 5000  # requests after which what was noted is counted, at the latest
 
 
 class Records:
-    """Counters and summary of one run.
+    """Counters and summary of one run. What happens is noted, and counted in one go when somebody reads.
 
     Args:
         tell: is given each request's outcome as it ends, if anybody wants to keep them.
     """
 
     def __init__(self, slo: SloSpec, *, tell: Callable[[RequestOutcome], None] | None = None) -> None:
-        self.counters = GatewayCounters(slo)
-        self.summary = Summary(slo)
+        self._counters = GatewayCounters(slo)
+        self._summary = Summary(slo)
         self._tell = tell
+        self._arrived: list[int] = []  # prompt tokens
+        self._ttfts: list[float] = []
+        self._gaps: list[Gaps] = []
+        self._completed: list[Completed] = []
+        self.gaps = self._gaps.extend  # called with the gaps of each burst of tokens that passed the gateway
+
+    @property
+    def counters(self) -> GatewayCounters:
+        """What the gateway counted so far."""
+        self._count()
+        return self._counters
+
+    @property
+    def summary(self) -> Summary:
+        """The summary so far."""
+        self._count()
+        return self._summary
 
     def arrived(self, flight: Flight) -> None:
         """A request reached the gateway."""
-        counters = self.counters
-        counters.received += 1
-        counters.in_flight += 1
-        counters.isl.observe(flight.arrival.input_tokens)
+        self._arrived.append(flight.arrival.input_tokens)
+        if len(self._arrived) >= _BATCH:
+            self._count()
 
     def first_token(self, flight: Flight) -> None:
         """Its first token passed the gateway."""
-        self.counters.ttft.observe((flight.first_at - flight.at) / TICKS_PER_S)
-        self.counters.output_tokens += 1
-
-    def gaps(self, gaps: tuple[Gaps, ...]) -> None:
-        """A burst of tokens passed the gateway."""
-        observe_gaps(self.counters.itl, gaps)
-        for first, growth, steps, sequences in gaps:
-            self.counters.output_tokens += steps * sequences
-            if steps == 1 or growth * (steps - 1) <= (PIECE - 1) * first:
-                middle = first + growth * (steps - 1) / 2
-                self.summary.gap(middle / TICKS_PER_S, steps * sequences)
-            else:
-                self._pieces(first, growth, steps, sequences)
+        self._ttfts.append((flight.first_at - flight.at) / TICKS_PER_S)
 
     def completed(self, flight: Flight, at: int, gaps: int, late_gaps: int) -> None:
         """Its last token passed the gateway."""
-        arrival, counters = flight.arrival, self.counters
-        e2e_s = (at - flight.at) / TICKS_PER_S
-        counters.in_flight -= 1
-        counters.by_code["200"] += 1
-        counters.duration.observe(e2e_s)
-        counters.osl.observe(arrival.output_tokens)
-        counters.prompt_tokens += arrival.input_tokens
-        counters.cached_tokens += flight.cached
-        self.summary.completed(
-            arrival.arrival_s,
-            ttft_s=(flight.first_at - flight.at) / TICKS_PER_S,
-            e2e_s=e2e_s,
-            gaps=gaps,
-            gaps_within=gaps - late_gaps,
-            prompt_tokens=arrival.input_tokens,
-            cached_tokens=flight.cached,
-            output_tokens=arrival.output_tokens,
+        arrival, began = flight.arrival, flight.at
+        self._completed.append(
+            Completed(
+                arrival.arrival_s,
+                (flight.first_at - began) / TICKS_PER_S,
+                (at - began) / TICKS_PER_S,
+                gaps,
+                gaps - late_gaps,
+                arrival.input_tokens,
+                flight.cached,
+                arrival.output_tokens,
+            )
         )
         if self._tell is not None:
             self._tell(_outcome(flight, Ending.COMPLETED, at, gaps))
 
+    def retried(self) -> None:
+        """It is tried once more, since a worker was lost."""
+        self._counters.retries += 1
+
     def lost(self, flight: Flight, ending: Ending, at: int) -> None:
         """It was rejected, or failed."""
-        self.counters.in_flight -= 1
-        self.counters.by_code["503" if ending is Ending.REJECTED else "500"] += 1
-        self.summary.lost(flight.arrival.arrival_s, ending)
+        self._counters.in_flight -= 1
+        self._counters.by_code["503" if ending is Ending.REJECTED else "500"] += 1
+        self._summary.lost(flight.arrival.arrival_s, ending)
         if self._tell is not None:
             self._tell(_outcome(flight, ending, at, 0))
 
-    def _pieces(self, first: int, growth: int, steps: int, sequences: int) -> None:
-        while steps:
-            piece = min(steps, 1 + int((PIECE - 1) * first / growth))
-            self.summary.gap((first + growth * (piece - 1) / 2) / TICKS_PER_S, piece * sequences)
-            first += piece * growth
-            steps -= piece
+    def _count(self) -> None:
+        """Count what was noted, in the order in which it came."""
+        counters, done = self._counters, self._completed
+        counters.received += len(self._arrived)
+        counters.in_flight += len(self._arrived) - len(done)
+        counters.isl.observe_each(self._arrived)
+        self._arrived.clear()
+        counters.ttft.observe_each(self._ttfts)
+        counters.output_tokens += len(self._ttfts)
+        self._ttfts.clear()
+        observe_gaps(counters.itl, self._gaps)
+        self._count_gaps()
+        self._gaps.clear()
+        counters.by_code["200"] += len(done)
+        counters.duration.observe_each([request.e2e_s for request in done if request.e2e_s is not None])
+        counters.osl.observe_each([request.output_tokens for request in done])
+        for request in done:
+            counters.prompt_tokens += request.prompt_tokens
+            counters.cached_tokens += request.cached_tokens
+        self._summary.completed(done)
+        done.clear()
+
+    def _count_gaps(self) -> None:
+        output_tokens, gap = 0, self._summary.gap
+        for first, growth, steps, sequences in self._gaps:
+            output_tokens += steps * sequences
+            span = growth * (steps - 1)
+            if span <= (PIECE - 1) * first:
+                gap((first + span / 2) / TICKS_PER_S, steps * sequences)
+                continue
+            while steps:
+                piece = min(steps, 1 + int((PIECE - 1) * first / growth))
+                gap((first + growth * (piece - 1) / 2) / TICKS_PER_S, piece * sequences)
+                first += piece * growth
+                steps -= piece
+        self._counters.output_tokens += output_tokens
 
 
 def _outcome(flight: Flight, ending: Ending, at: int, gaps: int) -> RequestOutcome:

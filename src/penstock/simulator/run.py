@@ -13,6 +13,7 @@ from typing import Any
 
 from penstock.autoscale.base import Policy
 from penstock.autoscale.policies import policy_for
+from penstock.control.faults import Faults
 from penstock.control.loop import OBSERVE_EVERY_S, Decisions, Listener, run
 from penstock.control.tally import Tally
 from penstock.errors import GiveUp
@@ -55,18 +56,21 @@ def simulate(
         policies: by component, instead of those that the spec asks for.
         listeners: are told of everything seen and decided, beside those that make the result.
         records: who is told of each request; by default nobody else is.
-    Raises: InputError, for a deployment or world that could not be; GiveUp, if the backlog grows without bound.
+    Raises: InputError, for a deployment or world that could not be; GiveUp, if the backlog grows without bound; and
+        whatever the world, a policy or a listener raises.
     """
     began_s = time.perf_counter()
     clock = VirtualClock()
     records = records or Records(spec.slo)
     world = world or WorldSpec()
     cluster = Cluster(spec, world, arrivals, records, seed=seed)
-    tally, ledger = Tally(spec.slo), Ledger.of(spec)
+    tally, ledger = Tally(spec.slo), Ledger.of(spec, sizes=world.sizes)
     end = _End(cluster)
     owners = dict(policies) if policies is not None else {pool.name: policy_for(spec, pool) for pool in spec.pools}
     listeners = (tally, ledger, *listeners, end)
-    looks = run(cluster, Decisions(owners), clock, listeners, observe_every_s=_look_every_s(owners))
+    looks = run(
+        cluster, Decisions(owners), clock, listeners, observe_every_s=_look_every_s(owners), faults=_NoneForgiven()
+    )
     clock.run(_until(end, looks))
     costs = ledger.costs()
     seen = tally.result(cluster.gateway_view, costs, wall_s=0.0)
@@ -90,8 +94,14 @@ async def _until(end: "_End", loop: Coroutine[None, None, None]) -> None:
     end.task = running
     with contextlib.suppress(asyncio.CancelledError):
         await running
-    if end.why is not None:
-        raise GiveUp(end.why)
+
+
+class _NoneForgiven(Faults):
+    """Ends the run with the first fault: in virtual time the next second would be no better."""
+
+    def caught(self, step: str, error: Exception) -> None:
+        """Raises it anew."""
+        raise error
 
 
 class _End:
@@ -100,17 +110,16 @@ class _End:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self.task: asyncio.Task[None] | None = None
-        self.why: str | None = None
 
     def observed(self, observation: Observation) -> None:
-        """Look whether anything is left."""
+        """Look whether anything is left. Raises: GiveUp, if that grows without bound."""
         serving = self._cluster.serving
         if len(serving.flights) > MAX_BACKLOG:
-            self.why = (
+            raise GiveUp(
                 f"after {observation.time_s:.0f} s {len(serving.flights):,} requests are unanswered and more come than "
                 "leave: raise max, or give the deployment faster engines"
             )
-        if (serving.exhausted or self.why is not None) and self.task is not None:
+        if serving.exhausted and self.task is not None:
             self.task.cancel()
 
     def decided(self, decision: Decision) -> None:

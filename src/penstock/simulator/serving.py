@@ -1,34 +1,31 @@
 """Requests through router and engines in virtual time: the hot loop of the simulator.
 
-The router is the gateway's own, the engines are the worker's own; this module only carries word between them, in the
-order of instants: steps that end at an instant, then what else is due then (a KV transfer that ends, a replica that
-becomes ready), then requests that arrive, then the planning of new steps. So a step that starts at an instant knows all
-that arrived by then, and every event reaches the router when it happens.
+The router is the gateway's own, the engines are the worker's own; this module only carries word between them (requests
+go by `dispatch`), in the order of instants: steps that end at an instant, then what else is due then (a KV transfer
+that ends, a replica that becomes ready), then requests that arrive, then the planning of new steps. So a step that
+starts at an instant knows all that arrived by then, and every event reaches the router when it happens.
 
-It does not know pods or nodes, what an autoscaler sees, or what a GPU costs: replicas are `start`ed and `retire`d by
-whoever does. Time is in integer ticks. A worker whose burst goes on is not touched.
+It does not know pods or nodes, what an autoscaler sees, or what a GPU costs: replicas are `start`ed, `retire`d and
+`kill`ed by whoever does. Time is in integer ticks. A worker whose burst goes on is not touched.
 """
 
-import math
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from heapq import heappop, heappush
 
+from penstock.engine.batch import Progress
 from penstock.engine.config import EngineConfig
-from penstock.engine.request import EngineRequest, NeverFits
 from penstock.engine.timeline import Moment
 from penstock.hardware.steptime import TICKS_PER_S, StepTime
-from penstock.kvcache.pool import PagesStored
-from penstock.messages.outcome import Ending
+from penstock.kvcache.pool import CacheEvent, PagesStored
 from penstock.messages.spec import ComponentSpec, DeploymentBody
-from penstock.messages.worker import Role
-from penstock.router.route_request import RouteRequest
 from penstock.router.router import Router
 from penstock.router.worker_info import WorkerInfo
+from penstock.simulator.dispatch import Dispatch
 from penstock.simulator.flight import Flight
+from penstock.simulator.losses import Losses
 from penstock.simulator.records import Records
-from penstock.simulator.virtual_worker import NOT_STARTED, Heap, VirtualWorker
+from penstock.simulator.virtual_worker import Heap, VirtualWorker
 from penstock.workload.arrival import Arrival
 
 NEVER = 1 << 200  # an instant after all others
@@ -54,18 +51,13 @@ class Serving:
         workers_export: bool,
         drained: Callable[[str], None],
     ) -> None:
-        self.spec = spec
         self.now = 0
         self.workers: dict[str, VirtualWorker] = {}
-        self.flights: dict[int, Flight] = {}
-        self.held: deque[Flight] = deque()
         self._arrivals = arrivals
         self._records = records
         self._workers_export = workers_export
         self._drained = drained
         self._late_after = int(spec.slo.itl_s * TICKS_PER_S)
-        self._hold_for = int(spec.routing.hold_timeout_s * TICKS_PER_S)
-        self._max_held = spec.routing.max_held_requests
         self._heap: Heap = []
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._touched: list[VirtualWorker] = []
@@ -77,6 +69,17 @@ class Serving:
         self.router = Router(
             spec.routing.policy, spec.slo.ttft_s, spec.slo.itl_s, block_tokens=self._page_tokens or _BLOCK_TOKENS
         )
+        self._dispatch = Dispatch(
+            spec,
+            self.router,
+            records,
+            workers=self.workers,
+            touched=self._touched,
+            at=self.at,
+            left=self._end_if_drained,
+        )
+        self._losses = Losses(self._dispatch, records)
+        self.flights, self.held = self._dispatch.flights, self._dispatch.held
 
     @property
     def exhausted(self) -> bool:
@@ -103,9 +106,7 @@ class Serving:
         )
         self.workers[worker_id] = worker
         self.router.add_worker(WorkerInfo(id=worker_id, role=component.role, engine=component.engine))
-        held, self.held = self.held, deque()
-        for flight in held:
-            self._route(flight)
+        self._dispatch.try_held(self.now)
 
     def retire(self, worker_id: str) -> None:
         """Send a replica nothing more; `drained` is called once it has nothing left."""
@@ -113,6 +114,17 @@ class Serving:
         worker.draining = True
         self.router.remove_worker(worker_id)
         self._end_if_drained(worker)
+
+    def kill(self, worker_id: str) -> None:
+        """A replica is lost, and all that it held; its requests go the gateway's ways. To be called by a timer."""
+        worker = self.workers[worker_id]
+        self.split_burst(worker)  # what came until now has reached the clients
+        if self.workers.pop(worker_id, None) is None:
+            return  # its last token was among that, and it was to go
+        worker.due = None
+        self._touched[:] = [touched for touched in self._touched if touched is not worker]
+        self.router.remove_worker(worker_id)
+        self._losses.lost(worker, self.now)
 
     def run_to(self, to: int) -> None:
         """Let everything happen that is due by `to`."""
@@ -131,8 +143,8 @@ class Serving:
             while heap and heap[0][0] == at:
                 worker = heappop(heap)[2]
                 if worker.due == at:
-                    for moment in worker.timeline.advance(at):
-                        self._happened(worker, moment)
+                    worker.due = None
+                    self._happened(worker, worker.timeline.finish())
                     touched.append(worker)
             while timers and timers[0][0] == at:
                 heappop(timers)[2]()
@@ -145,10 +157,15 @@ class Serving:
 
     def split_bursts(self) -> None:
         """Split the bursts under way at this instant, so that every counter is exact: for a scrape."""
-        for worker in self.workers.values():
-            if worker.due is not None:
-                for moment in worker.timeline.catch_up(self.now):
-                    self._happened(worker, moment)
+        for worker in tuple(self.workers.values()):
+            self.split_burst(worker)
+
+    def split_burst(self, worker: VirtualWorker) -> None:
+        """The same for one worker."""
+        if worker.due is not None:
+            for moment in worker.timeline.catch_up(self.now):
+                self._happened(worker, moment)
+            if worker.id in self.workers:
                 worker.schedule(self._heap)
 
     def _config(self, component: ComponentSpec) -> EngineConfig:
@@ -166,120 +183,59 @@ class Serving:
         self.flights[flight.number] = flight
         self._records.arrived(flight)
         self._take(next(self._arrivals, None))
-        self._route(flight)
+        self._dispatch.route(flight, self.now)
 
     def _take(self, arrival: Arrival | None) -> None:
         """This is the next to arrive; None: no more do."""
         self._next = arrival
         self._next_at = NEVER if arrival is None else round(arrival.arrival_s * TICKS_PER_S)
 
-    def _route(self, flight: Flight) -> None:
-        arrival = flight.arrival
-        now_s = self.now / TICKS_PER_S
-        hashes = _full_blocks(arrival)
-        request = RouteRequest(id=flight.number, prompt_tokens=arrival.input_tokens, block_hashes=hashes)
-        choice = self.router.choose(request, now_s=now_s)
-        if choice is None:
-            self._hold(flight)
-            return
-        self.router.sent(request, choice, now_s)
-        flight.choice = choice
-        flight.worker = self.workers[choice.worker]
-        flight.worker.requests[flight.number] = NOT_STARTED  # also while another computes its prompt
-        first = flight.worker if choice.prefill_worker is None else self.workers[choice.prefill_worker]
-        self._give(flight, first, hashes)
-
-    def _give(self, flight: Flight, worker: VirtualWorker, hashes: tuple[int, ...]) -> None:
-        arrival, choice = flight.arrival, flight.choice
-        local = worker.engine.config.role is Role.DECODE and choice is not None and choice.prefill_worker is None
-        request = EngineRequest(flight.number, arrival.input_tokens, arrival.output_tokens, hashes, local)
-        try:
-            worker.timeline.add(self.now, request)
-        except NeverFits:
-            self._lose(flight, Ending.FAILED)
-            return
-        worker.requests[flight.number] = NOT_STARTED
-        self._touched.append(worker)
-
-    def _hold(self, flight: Flight) -> None:
-        if len(self.held) >= self._max_held:
-            self._lose(flight, Ending.REJECTED)
-            return
-        flight.worker = flight.choice = None
-        self.held.append(flight)
-        self.at(max(self.now, flight.at + self._hold_for), self._turn_away)
-
-    def _turn_away(self) -> None:
-        """Those who were held for too long leave. The oldest are first."""
-        while self.held and self.held[0].at + self._hold_for <= self.now:
-            self._lose(self.held.popleft(), Ending.REJECTED)
-
     def _happened(self, worker: VirtualWorker, moment: Moment) -> None:
         """Pass on what came of some steps."""
-        progress = moment.progress
-        router, flights = self.router, self.flights
-        now_s = moment.at / TICKS_PER_S
+        progress, at = moment.progress, moment.at
         worker.count(moment)
         if moment.gaps:
             self._records.gaps(moment.gaps)
-        for event in progress.cache:
-            if isinstance(event, PagesStored):
-                router.stored(worker.id, event.hashes, event.parent)
-            else:
-                router.removed(worker.id, event.hashes)
-        if progress.first_tokens and worker.engine.config.role is not Role.PREFILL:
-            for number, cached in zip(progress.first_tokens, progress.cached_tokens, strict=True):
-                flight = flights[number]
-                flight.first_at = moment.at
-                flight.cached = max(flight.cached, cached)
-                worker.started(number)
-                if worker.ttft is not None:
-                    worker.ttft.observe((moment.at - flight.at) / TICKS_PER_S)
-                router.first_token(number, now_s)
-                self._records.first_token(flight)
-        for number in progress.prefilled:
-            self._hand_over(flights[number], worker)
-        for number in progress.finished:
-            if worker.engine.config.role is not Role.PREFILL:
-                flight = flights[number]
-                gaps, late = worker.ended(number)
-                router.finished(number, now_s, flight.arrival.output_tokens)
-                del flights[number]
-                self._records.completed(flight, moment.at, gaps, late)
+        if progress.cache:
+            self._cached(worker, progress.cache)
+        if worker.computes_only:
+            for number in progress.prefilled:
+                self._dispatch.hand_over(worker.requests[number], self.now)
+        else:
+            now_s = at / TICKS_PER_S
+            if progress.first_tokens:
+                self._started(worker, progress, at, now_s)
+            for number in progress.finished:
+                flight = worker.requests.pop(number)
+                self.router.finished(number, now_s, flight.arrival.output_tokens)
+                del self.flights[number]
+                self._records.completed(flight, at, worker.steps - flight.steps, worker.late_steps - flight.late_steps)
         if worker.draining:
             self._end_if_drained(worker)
 
-    def _hand_over(self, flight: Flight, prefill: VirtualWorker) -> None:
-        """Its prompt is computed: the KV travels, then the decode worker takes over."""
-        decode = flight.worker
-        assert decode is not None
-        transfer = self.spec.component(decode.component).engine.kv_transfer
-        took_s = transfer.latency_s + flight.arrival.input_tokens / transfer.tokens_per_second
+    def _started(self, worker: VirtualWorker, progress: Progress, at: int, now_s: float) -> None:
+        """First tokens came."""
+        for number, cached in zip(progress.first_tokens, progress.cached_tokens, strict=True):
+            flight = worker.requests[number]
+            flight.first_at = at
+            flight.steps, flight.late_steps = worker.steps, worker.late_steps
+            if cached > flight.cached:
+                flight.cached = cached
+            if worker.ttft is not None:
+                worker.ttft.observe((at - flight.at) / TICKS_PER_S)
+            self.router.first_token(number, now_s)
+            self._records.first_token(flight)
 
-        def arrived() -> None:
-            prefill.timeline.release(self.now, flight.number)
-            prefill.requests.pop(flight.number, None)
-            self._touched.append(prefill)
-            if prefill.draining:
-                self._end_if_drained(prefill)
-            self._give(flight, decode, _full_blocks(flight.arrival))
-
-        self.at(self.now + math.ceil(took_s * TICKS_PER_S), arrived)
-
-    def _lose(self, flight: Flight, ending: Ending) -> None:
-        del self.flights[flight.number]
-        if flight.worker is not None:
-            flight.worker.requests.pop(flight.number, None)
-        self.router.finished(flight.number, self.now / TICKS_PER_S, 0)
-        self._records.lost(flight, ending, self.now)
+    def _cached(self, worker: VirtualWorker, events: tuple[CacheEvent, ...]) -> None:
+        """Pages were stored and removed."""
+        for event in events:
+            if isinstance(event, PagesStored):
+                self.router.stored(worker.id, event.hashes, event.parent)
+            else:
+                self.router.removed(worker.id, event.hashes)
 
     def _end_if_drained(self, worker: VirtualWorker) -> None:
-        if worker.draining and worker.id in self.workers and not worker.requests:
+        if worker.draining and not worker.requests and self._dispatch.has(worker):
             del self.workers[worker.id]
             worker.due = None
             self._drained(worker.id)
-
-
-def _full_blocks(arrival: Arrival) -> tuple[int, ...]:
-    """The blocks that the prompt fills: only these are cached."""
-    return arrival.prefix_blocks[: arrival.input_tokens // arrival.block_tokens]

@@ -12,11 +12,12 @@ from penstock.engine.config import EngineConfig
 from penstock.engine.engine import Engine
 from penstock.engine.timeline import Gaps, Moment, Timeline
 from penstock.hardware.steptime import StepTime
+from penstock.messages.worker import Role
+from penstock.simulator.flight import Flight
 from penstock.simulator.gap_counts import observe_gaps
 from penstock.telemetry.histogram import Histogram
 from penstock.telemetry.vllm_metrics import ITL_EDGES_S, TTFT_EDGES_S
 
-NOT_STARTED = (-1, -1)  # counters of a request without a first token
 Heap = list[tuple[int, int, "VirtualWorker"]]
 
 
@@ -31,11 +32,12 @@ class VirtualWorker:
     """
 
     __slots__ = (
-        "_interrupted",
         "component",
+        "computes_only",
         "draining",
         "due",
         "engine",
+        "gaps",
         "id",
         "itl",
         "late_after",
@@ -63,6 +65,7 @@ class VirtualWorker:
         self.component = component
         self.order = order
         self.engine = Engine(config)
+        self.computes_only = config.role is Role.PREFILL
         self.timeline = Timeline(self.engine, step_time, start=start)
         self.due: int | None = None  # when its burst ends; None while it has nothing to do
         self.draining = False
@@ -72,9 +75,8 @@ class VirtualWorker:
         # What vLLM exports, kept only where somebody scrapes it.
         self.ttft = Histogram(TTFT_EDGES_S) if exports else None
         self.itl = Histogram(ITL_EDGES_S) if exports else None
-        # Sent to it and not ended: the two counters at its first token, NOT_STARTED before that.
-        self.requests: dict[int, tuple[int, int]] = {}
-        self._interrupted: dict[int, tuple[int, int]] = {}  # preempted request: its gaps so far, and the late ones
+        self.gaps: list[Gaps] = []  # not yet in `itl`
+        self.requests: dict[int, Flight] = {}  # sent to it and not ended
 
     def schedule(self, heap: Heap) -> None:
         """Put the end of its next burst into the heap, if that has changed. Only once all that arrives now is in."""
@@ -86,42 +88,43 @@ class VirtualWorker:
 
     def count(self, moment: Moment) -> None:
         """Take in the steps of a moment, before anything is asked about its requests."""
-        progress = moment.progress
+        progress, gaps = moment.progress, moment.gaps
         if progress.preempted:
             self._interrupt(progress.preempted)
-        gaps = moment.gaps
-        if self.itl is not None:
-            observe_gaps(self.itl, gaps)
-        if gaps and len(gaps) > len(progress.resumed):  # the first is that of all who decode
-            self.late_steps += late_steps(gaps[0], self.late_after)
+        if gaps:
+            if self.itl is not None:
+                self.gaps += gaps
+            if len(gaps) > len(progress.resumed):  # the first is that of all who decode
+                first, growth, steps, _ = gaps[0]
+                if first + growth * (steps - 1) > self.late_after:
+                    self.late_steps += late_steps(gaps[0], self.late_after)
         self.steps += progress.steps
         if progress.resumed:
             self._resume(progress.resumed, gaps[-len(progress.resumed) :])
 
-    def started(self, request: int) -> None:
-        """Its first token came with the moment just counted."""
-        self.requests[request] = (self.steps, self.late_steps)
-
-    def ended(self, request: int) -> tuple[int, int]:
-        """Its last token came with the moment just counted. Returns: its gaps, and those of them that were late."""
-        steps, late = self.requests.pop(request)
-        return self.steps - steps, self.late_steps - late
+    def latencies(self) -> tuple[Histogram, Histogram] | None:
+        """TTFT and ITL as vLLM would export them; None where nobody reads them."""
+        if self.ttft is None or self.itl is None:
+            return None
+        observe_gaps(self.itl, self.gaps)
+        self.gaps.clear()
+        return self.ttft, self.itl
 
     def _interrupt(self, preempted: tuple[int, ...]) -> None:
         """They had a token in every step until now; what they had is kept relative to counters still to come."""
         for request in preempted:
-            counters = self.requests[request]
-            if counters is not NOT_STARTED:
-                steps, late = counters
-                self._interrupted[request] = (self.steps - steps, self.late_steps - late)
+            flight = self.requests[request]
+            if flight.first_at >= 0 and not flight.interrupted:  # it may lose its place again before it goes on
+                flight.interrupted = True
+                flight.steps = self.steps - flight.steps
+                flight.late_steps = self.late_steps - flight.late_steps
 
     def _resume(self, resumed: tuple[int, ...], gaps: tuple[Gaps, ...]) -> None:
         for request, gap in zip(resumed, gaps, strict=True):
-            had, late = self._interrupted.pop(request)
-            self.requests[request] = (
-                self.steps - had - 1,
-                self.late_steps - late - (gap.first > self.late_after),
-            )
+            flight = self.requests[request]
+            flight.interrupted = False
+            flight.steps = self.steps - flight.steps - 1
+            flight.late_steps = self.late_steps - flight.late_steps - (gap.first > self.late_after)
 
 
 def late_steps(burst: Gaps, late_after: int) -> int:

@@ -13,7 +13,7 @@ class WorkerCounters:
     """One engine's counters at this instant."""
 
     def __init__(self, worker: VirtualWorker) -> None:
-        self._worker = worker
+        self._latencies = worker.latencies()
         self._engine = worker.engine
 
     def total(self, name: str) -> float | None:
@@ -43,9 +43,10 @@ class WorkerCounters:
         return found.cumulative() if found is not None else {}
 
     def _histogram(self, name: str) -> Histogram | None:
-        if name == VLLM_TTFT:
-            return self._worker.ttft
-        return self._worker.itl if name == VLLM_ITL else None
+        if self._latencies is None or name not in (VLLM_TTFT, VLLM_ITL):
+            return None
+        ttft, itl = self._latencies
+        return ttft if name == VLLM_TTFT else itl
 
     def load(self, at_s: float) -> WorkerLoad:
         """The same for the router."""

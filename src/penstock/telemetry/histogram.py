@@ -5,7 +5,7 @@ the edges, and a step of a hundred sequences is one `observe` with a weight of a
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 
@@ -24,6 +24,14 @@ class Histogram:
         """Count a value, as often as `times`."""
         self._counts[bisect_left(self._edges, value)] += times
         self.total += value * times
+
+    def observe_each(self, values: Iterable[float]) -> None:
+        """Count many values, each once."""
+        edges, counts, total = self._edges, self._counts, self.total
+        for value in values:
+            counts[bisect_left(edges, value)] += 1
+            total += value
+        self.total = total
 
     def observe_growing(self, first: float, growth: float, steps: int, times: int) -> None:
         """Count `first`, `first + growth`, ... `steps` values, each as often as `times`; `growth` is above 0."""

@@ -10,7 +10,7 @@ within target" says the same as "at least 95 % are within target", which can be 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 RELATIVE_ERROR = 0.005  # of a percentile, once folded
 EXACT_VALUES = 50_000  # distinct values kept as they are: about 5 MB
@@ -66,10 +66,25 @@ class LogHistogram:
             self._add_to_bucket(value, weight)
             return
         self._exact[value] = self._exact.get(value, 0) + weight
-        if len(self._exact) > self._exact_values:
-            for known, count in self._exact.items():
-                self._add_to_bucket(known, count)
-            self._exact = None
+        self._fold_if_many(self._exact)
+
+    def add_each(self, values: Sequence[float]) -> None:
+        """Count many values, each once; as `add`, but that it does not look at each: they are finite and >= 0."""
+        if not values:
+            return
+        self._weight += len(values)
+        self._max = max(self._max, max(values))
+        exact, total = self._exact, self._total
+        if exact is None:
+            for value in values:
+                total += value
+                self._add_to_bucket(value, 1)
+        else:
+            for value in values:
+                total += value
+                exact[value] = exact.get(value, 0) + 1
+            self._fold_if_many(exact)
+        self._total = total
 
     def percentile(self, percentile: float) -> float | None:
         """The value at that percentile (0 to 100); None while empty."""
@@ -97,6 +112,12 @@ class LogHistogram:
             return
         for index in sorted(self._buckets):
             yield min(self._middle(index), self._max), self._buckets[index]
+
+    def _fold_if_many(self, exact: dict[float, int]) -> None:
+        if len(exact) > self._exact_values:
+            for value, weight in exact.items():
+                self._add_to_bucket(value, weight)
+            self._exact = None
 
     def _add_to_bucket(self, value: float, weight: int) -> None:
         index = math.ceil(math.log(max(value, _SMALLEST)) / self._log_gamma)

@@ -9,9 +9,9 @@ counts as one whose TTFT missed. By nearest rank (see `log_histogram`) that is c
 gaps too. It knows nothing of GPUs: whoever does, passes cost and replicas in.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from penstock.messages.outcome import Ending, RequestOutcome
 from penstock.messages.result import GpuHours, Latency, Requests, Result, SloResult, Tokens
@@ -21,6 +21,23 @@ from penstock.telemetry.log_histogram import LogHistogram, rank
 # For the percentiles of single windows, as a chart shows them: a day has 1,440 windows of a minute.
 _WINDOW_EXACT_VALUES = 200
 _WINDOW_RELATIVE_ERROR = 0.01
+
+
+class Completed(NamedTuple):
+    """One completed request. A named tuple: made for every request of a simulation.
+
+    Args:
+        gaps, gaps_within: gaps between its tokens, and those of them within target.
+    """
+
+    intended_s: float
+    ttft_s: float | None
+    e2e_s: float | None
+    gaps: int
+    gaps_within: int
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
 
 
 @dataclass(slots=True)
@@ -72,54 +89,53 @@ class Summary:
             self.lost(outcome.intended_s, outcome.ending)
             return
         limit_s = self.slo.itl_s if self.slo is not None else 0.0
-        window = self.completed(
+        done = Completed(
             outcome.intended_s,
-            ttft_s=outcome.ttft_s,
-            e2e_s=outcome.e2e_s,
-            gaps=sum(count for _, count in outcome.itl_s),
-            gaps_within=sum(count for gap_s, count in outcome.itl_s if gap_s <= limit_s),
-            prompt_tokens=outcome.prompt_tokens,
-            cached_tokens=outcome.prompt_cached_tokens,
-            output_tokens=outcome.output_tokens,
+            outcome.ttft_s,
+            outcome.e2e_s,
+            sum(count for _, count in outcome.itl_s),
+            sum(count for gap_s, count in outcome.itl_s if gap_s <= limit_s),
+            outcome.prompt_tokens,
+            outcome.prompt_cached_tokens,
+            outcome.output_tokens,
         )
+        self.completed((done,))
         for gap_s, count in outcome.itl_s:
             self.gap(gap_s, count)
-            if window is not None and window.itl is not None:
-                window.itl.add(gap_s, count)
+            if self.slo is not None and self._window_latencies:
+                window = self._window(outcome.intended_s, self.slo)
+                if window.itl is not None:
+                    window.itl.add(gap_s, count)
 
-    def completed(
-        self,
-        intended_s: float,
-        *,
-        ttft_s: float | None,
-        e2e_s: float | None,
-        gaps: int,
-        gaps_within: int,
-        prompt_tokens: int,
-        cached_tokens: int,
-        output_tokens: int,
-    ) -> Window | None:
-        """Count one completed request, all but the lengths of its gaps. Returns: its window, if there are windows."""
-        self._endings[Ending.COMPLETED] += 1
-        if ttft_s is not None:
-            self._ttft.add(ttft_s)
-        if e2e_s is not None:
-            self._e2e.add(e2e_s)
-        self._prompt += prompt_tokens
-        self._cached += cached_tokens
-        self._output += output_tokens
-        if self.slo is None:
-            return None
-        window = self._window(intended_s, self.slo)
-        ttft_within = ttft_s is not None and ttft_s <= self.slo.ttft_s
-        window.requests += 1
-        window.ttft_within += ttft_within
-        window.gaps += gaps
-        window.gaps_within += gaps_within
-        self._met += ttft_within and (not gaps or gaps_within >= rank(gaps, self.slo.percentile))
-        if window.ttft is not None and ttft_s is not None:
-            window.ttft.add(ttft_s)
-        return window
+    def completed(self, requests: Sequence[Completed]) -> None:
+        """Count completed requests, all but the lengths of their gaps."""
+        self._endings[Ending.COMPLETED] += len(requests)
+        ttfts = [request.ttft_s for request in requests if request.ttft_s is not None]
+        self._ttft.add_each(ttfts)
+        self._e2e.add_each([request.e2e_s for request in requests if request.e2e_s is not None])
+        for request in requests:
+            self._prompt += request.prompt_tokens
+            self._cached += request.cached_tokens
+            self._output += request.output_tokens
+        if self.slo is not None:
+            self._completed_in_windows(requests, self.slo)
+
+    def _completed_in_windows(self, requests: Sequence[Completed], slo: SloSpec) -> None:
+        window_s, limit_s, percentile = slo.window_s, slo.ttft_s, slo.percentile
+        met = 0
+        for intended_s, ttft_s, _, gaps, gaps_within, *_ in requests:
+            window = self._windows.get(int(intended_s // window_s)) or self._window(intended_s, slo)
+            window.requests += 1
+            window.gaps += gaps
+            window.gaps_within += gaps_within
+            if ttft_s is None:
+                continue
+            if ttft_s <= limit_s:
+                window.ttft_within += 1
+                met += gaps_within == gaps or gaps_within >= rank(gaps, percentile)
+            if window.ttft is not None:
+                window.ttft.add(ttft_s)
+        self._met += met
 
     def lost(self, intended_s: float, ending: Ending) -> None:
         """Count one request that was rejected or failed."""

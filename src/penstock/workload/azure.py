@@ -20,6 +20,8 @@ _HEADER = (b"TIMESTAMP", b"ContextTokens", b"GeneratedTokens")
 _TIME = re.compile(
     rb"(\d{4}-\d\d-\d\d)[ T]([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):?([0-5]\d))?"
 )
+_PLAIN_TIME = re.compile(rb"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\.\d{7}")  # as published: seven digits, no offset
+_MINUTE_NS = 60 * 10**9
 _WRITTEN_FROM = date(2000, 1, 1)  # traces that we write have no wall time of their own
 
 
@@ -34,6 +36,7 @@ def read(lines: TraceLines, *, seed: int) -> Iterator[Arrival]:
     days: dict[bytes, int] = {}  # at most one entry a day of the trace
     start_ns: int | None = None
     previous_s = 0.0
+    minute, minute_ns = b"", 0  # the last row's, to its colon, and when it began: most rows share it
     numbered = iter(lines)
     next(numbered, None)
     for number, line in numbered:
@@ -44,7 +47,21 @@ def read(lines: TraceLines, *, seed: int) -> Iterator[Arrival]:
                 f"{len(fields)} fields in {shown(line)!r}",
                 "give TIMESTAMP,ContextTokens,GeneratedTokens",
             )
-        at_ns = _nanoseconds(fields[0], days, lines, number)
+        stamp = fields[0]
+        second, fraction = stamp[17:19], stamp[20:]
+        if (
+            stamp[:17] == minute
+            and stamp[19:20] == b"."
+            and second.isdigit()
+            and second < b"60"
+            and fraction.isdigit()
+            and len(fraction) == 7
+        ):
+            at_ns = minute_ns + int(second) * 10**9 + int(fraction) * 100
+        else:
+            at_ns = _nanoseconds(stamp, days, lines, number)
+            if _PLAIN_TIME.fullmatch(stamp):
+                minute, minute_ns = stamp[:17], at_ns - at_ns % _MINUTE_NS
         if start_ns is None:
             start_ns = at_ns
         arrival_s = (at_ns - start_ns) / 1e9
@@ -95,8 +112,9 @@ def _nanoseconds(field: bytes, days: dict[bytes, int], lines: TraceLines, number
 
 
 def _count(field: bytes, name: str, lines: TraceLines, number: int) -> int:
-    field = field.strip()
+    if not field.isdigit():
+        field = field.strip()
     if field.isdigit() and len(field) < 10:
         value = int(field)
-        return value if value and value <= 1_000_000 else check_tokens(value, name, lines.at(number))
+        return value if 0 < value <= 1_000_000 else check_tokens(value, name, lines.at(number))
     return check_tokens(shown(field), name, lines.at(number))

@@ -78,7 +78,7 @@ class TraceLines:
 
 def check_tokens(value: object, field: str, where: str) -> int:
     """A token count of a line. Raises: InputError, unless it is a whole number from 1 to MAX_TOKENS."""
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_TOKENS:
+    if type(value) is int and 1 <= value <= MAX_TOKENS:
         return value
     raise InputError(where, f"{field} is {shown(value)}", f"give a whole number from 1 to {MAX_TOKENS}")
 

@@ -28,11 +28,15 @@ def window(
 
 
 def _stretch(arrivals: Iterable[Arrival], start_s: float, end_s: float, speed: float) -> Iterator[Arrival]:
+    as_it_is = start_s == 0 and speed == 1
     for arrival in arrivals:
         if arrival.arrival_s < start_s:
             continue
         if arrival.arrival_s >= end_s:
             return
+        if as_it_is:
+            yield arrival
+            continue
         yield Arrival(
             (arrival.arrival_s - start_s) / speed,
             arrival.input_tokens,
