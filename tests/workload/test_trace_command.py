@@ -72,8 +72,24 @@ def test_the_azure_format_says_that_it_loses_prefixes(capsys: pytest.CaptureFixt
         (("stats", "azure-code-excerpt", "--start-s", "1e6"), "no request"),
         (("convert", "azure-code-excerpt", "--to", "csv", "--out", "x"), "'csv'"),
         (("synthesize", "--out", "/dev/null/x"), "cannot be written"),
-        (("synthesize", "--out", "x", "--turns", "0"), "--turns"),
-        (("synthesize", "--out", "x", "--shape", "ramp"), "--peak"),
+        *(
+            (("synthesize", "--out", "x", *options), f"penstock: {flag}: ")
+            for options, flag in (
+                (("--turns", "0"), "--turns"),
+                (("--shape", "ramp"), "--peak"),
+                (("--shape", "diurnal", "--rate", "5", "--peak", "1"), "--peak"),
+                (("--rate", "0"), "--rate"),
+                (("--rate", "nan"), "--rate"),
+                (("--shape", "spike", "--rate", "nan", "--peak", "5"), "--rate"),
+                (("--duration-s", "0"), "--duration-s"),
+                (("--cv", "0"), "--cv"),
+                (("--input-tokens", "0"), "--input-tokens"),
+                (("--input-tokens", "50000"), "--input-tokens"),
+                (("--output-tokens-cv", "-1"), "--output-tokens-cv"),
+                (("--system-prompts", "1"), "--system-prompts"),
+                (("--system-prompts", "1", "--system-tokens", "40000"), "--system-tokens"),
+            )
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
