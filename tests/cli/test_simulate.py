@@ -110,3 +110,32 @@ def test_compare_gives_deployments_and_yardsticks(capsys: pytest.CaptureFixture[
     _, out, _ = run(capsys, *arguments)
     assert all(len(line) <= 80 for line in out.splitlines())
     assert "(optimum)" in out
+
+
+BAD_TRACE = """TIMESTAMP,ContextTokens,GeneratedTokens
+2023-11-16 18:17:03,48,1
+2023-11-16 18:17:04,-4,1
+2023-11-16 18:17:06,44,1
+"""
+
+
+@pytest.mark.parametrize("command", ["simulate", "compare"])
+def test_a_bad_row_is_one_line_or_left_out_and_counted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
+) -> None:
+    """Also where other processes read the trace."""
+    path = tmp_path / "t.csv"
+    path.write_text(BAD_TRACE)
+    arguments = (command, EXAMPLES / "demo.yaml", "--trace", path, "--json")
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [
+        f"penstock: {path} line 3: ContextTokens is '-4'; give a whole number from 1 to 10000000"
+    ]
+    code, out, err = run(capsys, *arguments, "--skip-bad")
+    document = json.loads(out)
+    result = document["deployments"]["demo"] if command == "compare" else document
+    assert code == 0
+    assert result["requests"]["completed"] == 2
+    assert [kind["rows"] for kind in document["skipped_rows"]] == [1]
+    assert "skipped 1 row (a length that will not do), the first: " in err

@@ -12,6 +12,7 @@ from penstock.errors import InputError
 from penstock.workload import azure, mooncake, penstock_jsonl
 from penstock.workload.arrival import Arrival
 from penstock.workload.detect import SHIPPED, open_trace
+from penstock.workload.prefix_chain import PrefixChain
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 
@@ -176,11 +177,12 @@ def test_reading_is_lazy(tmp_path: Path) -> None:
 def workloads(draw: st.DrawFn) -> list[Arrival]:
     instants = sorted(draw(st.lists(st.floats(0, 1e6, allow_nan=False), max_size=8)))
     tokens = st.integers(1, 5000)
-    arrivals = []
+    arrivals, chain = [], PrefixChain()
     for at_s in instants:
         length, size = draw(tokens), draw(st.sampled_from([16, 512]))
         room = -(-length // size)
-        blocks = tuple(draw(st.lists(st.integers(0, 2**63 - 1), max_size=min(room, 4))))
+        ids = st.integers(0, 3) | st.integers(0, 2**63 - 1)
+        blocks = chain.chained(tuple(draw(st.lists(ids, max_size=min(room, 4)))))
         arrivals.append(Arrival(at_s, length, draw(tokens), blocks, size if blocks else 512))
     return arrivals
 

@@ -7,7 +7,15 @@ import typer
 
 from penstock.cli.compare_table import compare_table
 from penstock.cli.output import note, print_document, print_text, read_spec, read_text
-from penstock.cli.workload_options import DurationOption, SpeedOption, StartOption, TraceOption, WorldOption
+from penstock.cli.workload_options import (
+    DurationOption,
+    SkipBadOption,
+    SpeedOption,
+    StartOption,
+    TraceOption,
+    WorldOption,
+    tell_skipped,
+)
 from penstock.errors import InputError
 from penstock.simulator.compare import Comparison
 from penstock.simulator.compare import compare as run
@@ -25,6 +33,7 @@ def compare(
     duration_s: DurationOption = None,
     speed: SpeedOption = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of every delay and jitter that is drawn.")] = 0,
+    skip_bad: SkipBadOption = False,
     world: WorldOption = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -35,14 +44,18 @@ def compare(
         if path.stem in named:
             raise InputError(str(path), f"two deployments are called {path.stem}", "rename one of the files")
         named[path.stem] = deployment.spec
-    source = WorkloadSource(trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed)
-    next(source.arrivals())  # a bad trace is said at once, not by another process
+    source = WorkloadSource(
+        trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed, skip_bad=skip_bad
+    )
+    for _ in source.arrivals():  # a bad row is told at once and once, not by other processes after minutes
+        pass
+    skipped = tell_skipped(source, "penstock compare")
     surroundings = parse_world(read_text(world, "world"), source=str(world)) if world is not None else None
     comparison = run(named, source, world=surroundings, tell=_tell)
     if comparison.without_why is not None:
         note(f"penstock compare: no yardsticks, since {comparison.without_why}")
     if json:
-        print_document(_document(comparison))
+        print_document({**_document(comparison), **skipped})
     else:
         print_text(compare_table(comparison))
 

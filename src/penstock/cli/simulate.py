@@ -11,7 +11,15 @@ import typer
 
 from penstock.cli.output import note, print_document, print_text, read_spec, read_text
 from penstock.cli.result_table import result_table
-from penstock.cli.workload_options import DurationOption, SpeedOption, StartOption, TraceOption, WorldOption
+from penstock.cli.workload_options import (
+    DurationOption,
+    SkipBadOption,
+    SpeedOption,
+    StartOption,
+    TraceOption,
+    WorldOption,
+    tell_skipped,
+)
 from penstock.control.loop import Listener
 from penstock.errors import InputError
 from penstock.messages.observation import Observation
@@ -36,6 +44,7 @@ def simulate(
     duration_s: DurationOption = None,
     speed: SpeedOption = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of every delay and jitter that is drawn.")] = 0,
+    skip_bad: SkipBadOption = False,
     world: WorldOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the record and the report.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -46,7 +55,9 @@ def simulate(
     """
     deployment = read_spec(spec)
     surroundings = parse_world(read_text(world, "world"), source=str(world)) if world is not None else None
-    source = WorkloadSource(trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed)
+    source = WorkloadSource(
+        trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed, skip_bad=skip_bad
+    )
     arrivals = source.arrivals()
     listeners: list[Listener] = [_Progress()]
     with ExitStack() as stack:
@@ -64,7 +75,7 @@ def simulate(
             listeners=listeners,
             records=records,
         ).result
-    document = result_to_json(result)
+    document = {**result_to_json(result), **tell_skipped(source, "penstock simulate")}
     if out is not None:
         (out / SUMMARY).write_text(json_module.dumps(document, indent=2) + "\n", encoding="utf-8")
         note(f"penstock simulate: the report is {write_report(out)}, its data beside it")

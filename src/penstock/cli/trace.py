@@ -10,13 +10,21 @@ import typer
 from penstock.cli.output import note, print_document, print_text
 from penstock.cli.trace_options import JsonOption, OutOption, SeedOption, write_whole
 from penstock.cli.trace_synthesize import synthesize
-from penstock.cli.workload_options import TRACE_HELP, DurationOption, SpeedOption, StartOption
+from penstock.cli.workload_options import (
+    TRACE_HELP,
+    DurationOption,
+    SkipBadOption,
+    SpeedOption,
+    StartOption,
+    tell_skipped,
+)
+from penstock.simulator.workload_source import WorkloadSource
 from penstock.workload import azure, mooncake, penstock_jsonl
+from penstock.workload.bad_rows import SkippedRows
 from penstock.workload.detect import FORMATS, open_trace
 from penstock.workload.stats import WorkloadStats, workload_stats
 from penstock.workload.stats_page import stats_page
 from penstock.workload.stats_table import stats_table
-from penstock.workload.window import window
 
 trace = typer.Typer(help="Workloads: what they look like, other formats, made ones.", no_args_is_help=True)
 trace.command()(synthesize)
@@ -37,20 +45,24 @@ def stats(
     duration_s: DurationOption = None,
     speed: SpeedOption = 1.0,
     seed: SeedOption = 0,
+    skip_bad: SkipBadOption = False,
     plot: Annotated[Path | None, typer.Option(help="Write a page with charts here.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Counts, rates by minute, lengths, burstiness, ideal prefix reuse."""
-    opened = open_trace(trace)
-    arrivals = window(opened.arrivals(seed=seed), start_s=start_s, duration_s=duration_s, speed=speed)
-    found = workload_stats(arrivals)
+    format_name = open_trace(trace, skipped=SkippedRows() if skip_bad else None).format_name
+    source = WorkloadSource(
+        trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed, skip_bad=skip_bad
+    )
+    found = workload_stats(source.arrivals())
+    skipped = tell_skipped(source, "penstock trace")
     if plot is not None:
-        write_whole(plot, lambda file: file.write(stats_page(trace, opened.format_name, found).encode()))
+        write_whole(plot, lambda file: file.write(stats_page(trace, format_name, found).encode()))
         note(f"wrote {plot}")
     if json:
-        print_document({"trace": trace, "format": opened.format_name, **_document(found)})
+        print_document({"trace": trace, "format": format_name, **_document(found), **skipped})
     else:
-        print_text(stats_table(trace, opened.format_name, found))
+        print_text(stats_table(trace, format_name, found))
 
 
 @trace.command()
@@ -62,15 +74,19 @@ def convert(
     duration_s: DurationOption = None,
     speed: SpeedOption = 1.0,
     seed: SeedOption = 0,
+    skip_bad: SkipBadOption = False,
     json: JsonOption = False,
 ) -> None:
     """Write a trace, a stretch of it, or what a workload file makes, in a format for traces."""
-    arrivals = window(open_trace(trace).arrivals(seed=seed), start_s=start_s, duration_s=duration_s, speed=speed)
-    count = write_whole(out, lambda file: FORMATS[to].write(arrivals, file))
+    source = WorkloadSource(
+        trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed, skip_bad=skip_bad
+    )
+    count = write_whole(out, lambda file: FORMATS[to].write(source.arrivals(), file))
+    skipped = tell_skipped(source, "penstock trace")
     if to is _Format.AZURE:
         note("penstock trace: the Azure format has no prefixes; they are left out, if there were any")
     if json:
-        print_document({"out": str(out), "requests": count})
+        print_document({"out": str(out), "requests": count, **skipped})
     else:
         print_text(f"wrote {count:,} requests to {out}")
 

@@ -1,30 +1,46 @@
 """Which stretch of which trace: enough to open the same workload again, in another process too."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, field
+from itertools import chain, islice
 
 from penstock.errors import InputError
 from penstock.workload.arrival import Arrival
+from penstock.workload.bad_rows import SkippedRows
 from penstock.workload.detect import open_trace
+from penstock.workload.same_blocks import LOOK_AHEAD, same_blocks
 from penstock.workload.window import window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadSource:
-    """A stretch of a trace; times as in `workload.window`."""
+    """A stretch of a trace; times as in `workload.window`.
+
+    Args:
+        skip_bad: pass over bad rows; `skipped` counts those of the last reading.
+    """
 
     trace: str
     start_s: float = 0.0
     duration_s: float | None = None
     speed: float = 1.0
     seed: int = 0
+    skip_bad: bool = False
+    skipped: SkippedRows = field(default_factory=SkippedRows, compare=False)
 
     def arrivals(self) -> Iterator[Arrival]:
         """Yield its requests. Raises: InputError, at once if there is none, else at the first bad line."""
-        opened = open_trace(self.trace).arrivals(seed=self.seed)
-        found = window(opened, start_s=self.start_s, duration_s=self.duration_s, speed=self.speed)
-        first = next(found, None)
-        if first is None:
-            raise InputError(self.trace, "has no request in that stretch", "change --start-s or --duration-s")
-        return chain((first,), found)
+        opened = open_trace(self.trace, skipped=self.skipped if self.skip_bad else None)
+        self.skipped.clear()
+        found = window(
+            opened.arrivals(seed=self.seed), start_s=self.start_s, duration_s=self.duration_s, speed=self.speed
+        )
+        head = list(islice(found, LOOK_AHEAD))
+        if not head:
+            raise InputError(self.trace, *self._why_none())
+        return same_blocks(chain(head, found), head, name=self.trace)
+
+    def _why_none(self) -> tuple[str, str]:
+        if not self.skipped.count:
+            return "has no request in that stretch", "change --start-s or --duration-s"
+        return f"has no good row ({self.skipped.lines()[0]})", "correct the file"

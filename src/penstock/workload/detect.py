@@ -8,6 +8,7 @@ from typing import IO, Protocol
 from penstock.errors import InputError
 from penstock.workload import azure, mooncake, penstock_jsonl, workload_file
 from penstock.workload.arrival import Arrival
+from penstock.workload.bad_rows import SkippedRows
 from penstock.workload.compose import compose
 from penstock.workload.trace_lines import TraceLines, shown
 from penstock.workload.workload_spec import WorkloadBody
@@ -57,6 +58,7 @@ class MadeTrace:
     path: Path
     spec: WorkloadBody
     within: tuple[Path, ...]
+    skipped: SkippedRows | None
     format_name: str = workload_file.NAME
 
     def arrivals(self, *, seed: int = 0) -> Iterator[Arrival]:
@@ -66,37 +68,42 @@ class MadeTrace:
     def _open(self, trace: str) -> "Trace":
         beside = self.path.parent / trace
         within = (*self.within, self.path.resolve())
-        return _open(beside if beside.exists() else Path(trace), name=f"{self.name}: {trace}", within=within)
+        path = beside if beside.exists() else Path(trace)
+        return _open(path, name=f"{self.name}: {trace}", within=within, skipped=self.skipped)
 
 
 Trace = RecordedTrace | MadeTrace
 
 
-def open_trace(source: str | Path) -> Trace:
+def open_trace(source: str | Path, *, skipped: SkippedRows | None = None) -> Trace:
     """Find and recognise a trace. A file wins over a shipped trace of the same name.
 
+    Args:
+        skipped: counts bad rows, which are then passed over; None: the first one ends the reading.
     Raises: InputError, if it cannot be read, is empty, or is in no format that we know.
     """
-    return _open(Path(source), name=str(source), within=())
+    return _open(Path(source), name=str(source), within=(), skipped=skipped)
 
 
-def _open(path: Path, *, name: str, within: tuple[Path, ...]) -> Trace:
+def _open(path: Path, *, name: str, within: tuple[Path, ...], skipped: SkippedRows | None) -> Trace:
     if not path.exists():
         if str(path) not in SHIPPED:
             raise InputError(name, "no such trace", f"give a file, or a trace that ships: {', '.join(SHIPPED)}")
         path = SHIPPED[str(path)]
-    lines = TraceLines(path, name=name)
+    lines = TraceLines(path, name=name, skipped=skipped)
     first = lines.first()
-    for format_name, format_ in FORMATS.items():
-        if format_.matches(first):
-            return RecordedTrace(name=name, format_name=format_name, lines=lines)
-    if workload_file.matches(first):
+    if workload_file.matches(first[0]):
         if path.resolve() in within:
             raise InputError(name, "plays itself", "name another trace there")
-        return MadeTrace(name=name, path=path, spec=workload_file.parse_workload(path, name=name), within=within)
+        spec = workload_file.parse_workload(path, name=name)
+        return MadeTrace(name=name, path=path, spec=spec, within=within, skipped=skipped)
+    for line in first:
+        for format_name, format_ in FORMATS.items():
+            if format_.matches(line):
+                return RecordedTrace(name=name, format_name=format_name, lines=lines)
     raise InputError(
         lines.at(1),
-        f"no trace format begins with {shown(first)!r}",
+        f"no trace format begins with {shown(first[0])!r}",
         "give Azure CSV (TIMESTAMP,ContextTokens,GeneratedTokens), Mooncake JSONL (timestamp, input_length, "
         "output_length, hash_ids), Penstock JSONL (arrival_s, input_tokens, output_tokens) or a workload file (kind "
         "Workload)",

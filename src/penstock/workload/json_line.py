@@ -4,56 +4,63 @@ from typing import Any
 
 import orjson
 
-from penstock.errors import InputError
+from penstock.workload.bad_rows import BadRow, Fault
 from penstock.workload.trace_lines import TraceLines, shown
 
 MAX_BLOCK_ID = 2**63 - 1
 
 
 def parse_object(line: bytes, lines: TraceLines, number: int) -> dict[str, Any]:
-    """Raises: InputError, if the line is not one JSON object."""
+    """Raises: BadRow, if the line is not one JSON object."""
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise InputError(
+        raise BadRow(
+            Fault.NO_ROW,
             lines.at(number),
             f"not JSON ({error}): {shown(line)}",
             "give one JSON object a line; the line may be cut off",
         ) from error
     if not isinstance(value, dict):
-        raise InputError(lines.at(number), f"not a JSON object: {shown(line)}", "give one JSON object a line")
+        raise BadRow(Fault.NO_ROW, lines.at(number), f"not a JSON object: {shown(line)}", "give one JSON object a line")
     return value
 
 
 def field_of(value: dict[str, Any], name: str, lines: TraceLines, number: int) -> Any:
-    """Raises: InputError, if the object has no such field."""
+    """Raises: BadRow, if the object has no such field."""
     try:
         return value[name]
     except KeyError:
-        raise InputError(lines.at(number), f"no field {name!r}", f"add {name}, as in the lines before") from None
+        raise BadRow(
+            Fault.FIELD_MISSING, lines.at(number), f"no field {name!r}", f"add {name}, as in the lines before"
+        ) from None
 
 
 def check_time(value: object, name: str, lines: TraceLines, number: int, *, most: float) -> float:
-    """A time from 0 to `most`, as it stands. Raises: InputError."""
+    """A time from 0 to `most`, as it stands. Raises: BadRow."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most:
         return value
-    raise InputError(lines.at(number), f"{name} is {shown(value)}", f"give a number from 0 to {most:g}")
+    raise BadRow(Fault.TIME, lines.at(number), f"{name} is {shown(value)}", f"give a number from 0 to {most:g}")
 
 
 def check_blocks(
     value: object, name: str, input_tokens: int, block_tokens: int, lines: TraceLines, number: int
 ) -> tuple[int, ...]:
-    """The ids of a prompt's blocks. Raises: InputError, if one is no id, or there are more than the prompt can hold."""
+    """The ids of a prompt's blocks. Raises: BadRow, if one is no id, or there are more than the prompt can hold."""
     if not isinstance(value, list):
-        raise InputError(lines.at(number), f"{name} is {shown(value)}", "give a list of whole numbers")
+        raise BadRow(Fault.BLOCKS, lines.at(number), f"{name} is {shown(value)}", "give a list of whole numbers")
     for block in value:
         if type(block) is not int or not 0 <= block <= MAX_BLOCK_ID:
-            raise InputError(
-                lines.at(number), f"{name} holds {shown(block)}", f"give whole numbers from 0 to {MAX_BLOCK_ID}"
+            raise BadRow(
+                Fault.BLOCKS,
+                lines.at(number),
+                f"{name} holds {shown(block)}",
+                f"give whole numbers from 0 to {MAX_BLOCK_ID}",
             )
     room = -(-input_tokens // block_tokens)
     if len(value) > room:
-        raise InputError(
+        raise BadRow(
+            Fault.BLOCKS,
             lines.at(number),
             f"{name} has {len(value)} blocks, but {input_tokens} tokens fill {room} of {block_tokens}",
             "cut the list or correct the length",
