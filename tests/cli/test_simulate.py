@@ -139,3 +139,40 @@ def test_a_bad_row_is_one_line_or_left_out_and_counted(
     assert result["requests"]["completed"] == 2
     assert [kind["rows"] for kind in document["skipped_rows"]] == [1]
     assert "skipped 1 row (a length that will not do), the first: " in err
+
+
+APART = """
+apiVersion: penstock.dev/v1alpha1
+kind: InferenceDeployment
+metadata: {name: apart}
+spec:
+  model: {name: m}
+  slo: {ttftSeconds: 0.5, itlSeconds: 0.05}
+  components:
+    - {name: frontend, role: frontend}
+    - {name: prefill, role: prefill, engine: {type: simulated}, autoscaling: {by: planner, min: 1, max: 1}}
+    - {name: decode, role: decode, engine: {type: simulated}, autoscaling: {by: none}}
+"""
+FLOOD = """
+apiVersion: penstock.dev/v1alpha1
+kind: Workload
+spec: {generate: {durationSeconds: 1000000, rate: {requestsPerSecond: 1000}}}
+"""
+
+
+@pytest.mark.parametrize(
+    "spec", [APART, APART.replace("role: prefill", "role: worker").replace("    - {name: decode", "    # {")]
+)
+def test_a_backlog_without_bound_ends_the_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    """With exit code 1 and what would help: nobody waits a thousand hours for an answer that is known."""
+    monkeypatch.setattr("penstock.simulator.run.MAX_BACKLOG", 8_000)
+    deployment, flood = tmp_path / "apart.yaml", tmp_path / "flood.yaml"
+    deployment.write_text(spec)
+    flood.write_text(FLOOD)
+    code, out, err = run(capsys, "simulate", deployment, "--trace", flood, "--json")
+    assert (code, out) == (1, "")
+    last = err.splitlines()[-1]
+    assert "requests are unanswered and more come than leave" in last
+    assert "raise max" in last

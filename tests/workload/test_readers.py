@@ -111,6 +111,9 @@ CAKE = '{"timestamp": 1, "input_length": 5, "output_length": 5, "hash_ids": []}\
         (AZURE + "2023-11-16 18:17:99.9,48,1\n", "line 2", "no time in"),
         (AZURE + "2023-02-30 18:17:09.9,48,1\n", "line 2", "no such day"),
         (AZURE + "2023-11-16 18:17:03,48,1\n2023-11-16 18:17:02,48,1\n", "line 3", "time goes back by 1 s"),
+        (AZURE + "2023-11-16 18:17:03,48,1\n2024-11-16 18:17:02,48,1\n", "line 3", "comes 366 days after"),
+        (ROW + ROW.replace("1,", "1e8,"), "line 2", "comes 1,157 days after"),
+        (CAKE.replace("1,", "1e9,"), "line 1", "comes 12 days after"),
         (AZURE + "2023-11-16 18:17:03,-48,1\n", "line 2", "ContextTokens is '-48'"),
         (AZURE + "2023-11-16 18:17:03,0,1\n", "line 2", "ContextTokens is 0"),
         (AZURE + "2023-11-16 18:17:03,48,99999999999\n", "line 2", "GeneratedTokens is"),
@@ -175,7 +178,7 @@ def test_reading_is_lazy(tmp_path: Path) -> None:
 
 @st.composite
 def workloads(draw: st.DrawFn) -> list[Arrival]:
-    instants = sorted(draw(st.lists(st.floats(0, 1e6, allow_nan=False), max_size=8)))
+    instants = sorted(draw(st.lists(st.floats(0, 6e5, allow_nan=False), max_size=8)))
     tokens = st.integers(1, 5000)
     arrivals, chain = [], PrefixChain()
     for at_s in instants:

@@ -13,7 +13,7 @@ from typing import IO
 
 from penstock.workload.arrival import Arrival
 from penstock.workload.bad_rows import BadRow, Fault
-from penstock.workload.trace_lines import TraceLines, check_order, check_tokens, shown
+from penstock.workload.trace_lines import LONGEST_SILENCE_S, TraceLines, check_step, check_tokens, shown
 
 NAME = "azure"
 _HEADER = (b"TIMESTAMP", b"ContextTokens", b"GeneratedTokens")
@@ -42,8 +42,8 @@ def read(lines: TraceLines, *, seed: int) -> Iterator[Arrival]:
                 raise _no_row(lines, number, f"{len(fields)} fields in {shown(line)!r}")
             at_ns = _nanoseconds(fields[0], days, lines, number)
             arrival_s = 0.0 if start_ns is None else (at_ns - start_ns) / 1e9
-            if arrival_s < previous_s:
-                check_order(arrival_s, previous_s, lines.at(number), _SORT)
+            if not previous_s <= arrival_s <= previous_s + LONGEST_SILENCE_S:
+                check_step(arrival_s, previous_s, lines.at(number), _SORT)
             arrival = Arrival(
                 arrival_s,
                 _count(fields[1], "ContextTokens", lines, number),

@@ -17,6 +17,7 @@ from penstock.workload.bad_rows import BadRow, Fault, SkippedRows
 
 MAX_LINE_BYTES = 4 * 1024 * 1024  # a prompt of 10 million tokens has 20,000 block ids, about 160 KB
 _GZIP_MAGIC = b"\x1f\x8b"
+LONGEST_SILENCE_S = 7 * 86_400.0  # no log of a service is silent for longer; a wrong unit or year is
 _TRIED = 100  # first lines among which a format is looked for where bad rows are passed over
 
 
@@ -95,12 +96,20 @@ def check_tokens(value: object, field: str, where: str) -> int:
     raise BadRow(Fault.LENGTH, where, f"{field} is {shown(value)}", f"give a whole number from 1 to {MAX_TOKENS}")
 
 
-def check_order(arrival_s: float, previous_s: float, where: str, sort: str) -> None:
-    """Raises: BadRow, if time goes back: a stream cannot be sorted in constant memory, so we do not guess.
+def check_step(arrival_s: float, previous_s: float, where: str, sort: str) -> None:
+    """Raises: BadRow, if time goes back, or on by more than LONGEST_SILENCE_S.
+
+    A stream cannot be sorted in constant memory, so we do not guess.
 
     Args:
+        previous_s: of the row before; 0 for the first.
         sort: a command that sorts such a file, to be named in the error.
     """
+    if arrival_s > previous_s + LONGEST_SILENCE_S:
+        days = (arrival_s - previous_s) / 86_400
+        raise BadRow(
+            Fault.TIME, where, f"comes {days:,.0f} days after what is before it", "check the time and its unit"
+        )
     if arrival_s < previous_s:
         raise BadRow(Fault.ORDER, where, f"time goes back by {previous_s - arrival_s:g} s", f"sort the file: {sort}")
 
