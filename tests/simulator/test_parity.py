@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+
 from running_up import running_up
 
 CALM_TTFT_WITHIN = 0.15  # of the real median, while nobody waits for a replica: what steps take
