@@ -90,6 +90,27 @@ def test_a_broken_world_is_one_line(
     assert complaint in err
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        ("NC40ads", "NC41ads", "gpu.vmSize: unknown VM size 'Standard_NC41ads_H100_v5'; did you mean Standard_NC40ads"),
+        ("count: 1", "count: 3", "gpu.count: 3 GPUs, but Standard_NC40ads_H100_v5 has 1; lower it"),
+        ("ttftSeconds: 1.0", "ttftSeconds: .nan", "slo.ttftSeconds: nan will not do"),
+    ],
+)
+def test_an_impossible_deployment_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, before: str, after: str, complaint: str
+) -> None:
+    """With the file, the field and what would be right."""
+    path = tmp_path / "spec.yaml"
+    path.write_text((EXAMPLES / "demo.yaml").read_text().replace(before, after))
+    code, out, err = run(capsys, "simulate", path, *STRETCH)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert f"{path}: spec." in err
+    assert complaint in err
+
+
 def test_an_empty_stretch_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Before anything runs."""
     code, _, err = run(capsys, "simulate", EXAMPLES / "demo.yaml", "--trace", "azure-code-excerpt", "--start-s", "9999")
@@ -123,20 +144,21 @@ BAD_TRACE = """TIMESTAMP,ContextTokens,GeneratedTokens
 def test_a_bad_row_is_one_line_or_left_out_and_counted(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
 ) -> None:
-    """Also where other processes read the trace."""
+    """Also in the midst of a run, and where other processes read the trace."""
     path = tmp_path / "t.csv"
-    path.write_text(BAD_TRACE)
+    good = "2023-11-16 18:17:03,48,1\n"
+    path.write_text(BAD_TRACE.replace(good, good * 1500))
     arguments = (command, EXAMPLES / "demo.yaml", "--trace", path, "--json")
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
     assert err.splitlines() == [
-        f"penstock: {path} line 3: ContextTokens is '-4'; give a whole number from 1 to 10000000"
+        f"penstock: {path} line 1502: ContextTokens is '-4'; give a whole number from 1 to 10000000"
     ]
     code, out, err = run(capsys, *arguments, "--skip-bad")
     document = json.loads(out)
     result = document["deployments"]["demo"] if command == "compare" else document
     assert code == 0
-    assert result["requests"]["completed"] == 2
+    assert result["requests"]["offered"] == 1501
     assert [kind["rows"] for kind in document["skipped_rows"]] == [1]
     assert "skipped 1 row (a length that will not do), the first: " in err
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from penstock.cli.check_gpus import check_gpus
 from penstock.errors import InputError
 from penstock.messages.parse_spec import parse_spec
 from penstock.messages.spec import InferenceDeployment
@@ -55,7 +56,9 @@ def log_to_stderr() -> None:
 
 def read_spec(path: Path) -> InferenceDeployment:
     """Read a deployment file. Raises: InputError."""
-    return parse_spec(read_text(path, "deployment"), source=str(path))
+    deployment = parse_spec(read_text(path, "deployment"), source=str(path))
+    check_gpus(deployment, str(path))
+    return deployment
 
 
 def read_text(path: Path, what: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from penstock.autoscale.base import Policy
 from penstock.autoscale.policies import policy_for
+from penstock.control.faults import Faults
 from penstock.control.loop import OBSERVE_EVERY_S, Decisions, Listener, run
 from penstock.control.tally import Tally
 from penstock.errors import GiveUp
@@ -55,7 +56,8 @@ def simulate(
         policies: by component, instead of those that the spec asks for.
         listeners: are told of everything seen and decided, beside those that make the result.
         records: who is told of each request; by default nobody else is.
-    Raises: InputError, for a deployment or world that could not be; GiveUp, if the backlog grows without bound.
+    Raises: InputError, for a deployment or world that could not be, or at a bad row of the workload; GiveUp, if the
+        backlog grows without bound.
     """
     began_s = time.perf_counter()
     clock = VirtualClock()
@@ -66,7 +68,8 @@ def simulate(
     end = _End(cluster)
     owners = dict(policies) if policies is not None else {pool.name: policy_for(spec, pool) for pool in spec.pools}
     listeners = (tally, ledger, *listeners, end)
-    looks = run(cluster, Decisions(owners), clock, listeners, observe_every_s=_look_every_s(owners))
+    every_s = _look_every_s(owners)
+    looks = run(cluster, Decisions(owners), clock, listeners, observe_every_s=every_s, faults=_VirtualFaults())
     clock.run(_until(end, looks))
     costs = ledger.costs()
     seen = tally.result(cluster.gateway_view, costs, wall_s=0.0)
@@ -92,6 +95,18 @@ async def _until(end: "_End", loop: Coroutine[None, None, None]) -> None:
         await running
     if end.why is not None:
         raise GiveUp(end.why)
+
+
+class _VirtualFaults(Faults):
+    """A virtual world does not get well by itself: what fails there, a bad row of the trace say, ends the run.
+
+    A policy or a listener that fails is left behind, as it is live.
+    """
+
+    def caught(self, step: str, error: Exception) -> None:
+        if step in ("observe", "act"):
+            raise error
+        super().caught(step, error)
 
 
 class _End:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 
 from penstock.errors import InputError
 from penstock.workload.arrival import Arrival
 from penstock.workload.bad_rows import SkippedRows
 from penstock.workload.detect import open_trace
-from penstock.workload.same_blocks import LOOK_AHEAD, same_blocks
+from penstock.workload.same_blocks import same_blocks
 from penstock.workload.window import window
 
 
@@ -35,10 +35,11 @@ class WorkloadSource:
         found = window(
             opened.arrivals(seed=self.seed), start_s=self.start_s, duration_s=self.duration_s, speed=self.speed
         )
-        head = list(islice(found, LOOK_AHEAD))
-        if not head:
+        alike = same_blocks(found, name=self.trace)
+        first = next(alike, None)
+        if first is None:
             raise InputError(self.trace, *self._why_none())
-        return same_blocks(chain(head, found), head, name=self.trace)
+        return chain((first,), alike)
 
     def _why_none(self) -> tuple[str, str]:
         if not self.skipped.count:
