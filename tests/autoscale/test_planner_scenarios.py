@@ -5,6 +5,7 @@ planner trusts it with 38 of them.
 """
 
 import math
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -54,17 +55,17 @@ def test_a_step_is_met_within_a_lead_time_and_a_look(seed: int) -> None:
     assert pool.changes[0][0] == 300
     assert pool.late_s <= 8 + 10 + 15  # the lead time, two looks, the backlog worked off
     assert pool.ready * HOLDS >= 130
-    assert len(pool.changes) <= 8
+    assert len(pool.changes) <= 12
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_after_a_spike_it_comes_back_one_by_one_and_stays(seed: int) -> None:
+def test_after_a_spike_it_comes_back_by_half_at_most_and_stays(seed: int) -> None:
     pool = world(steps((0, 20), (400, 200), (460, 20)), seed).run(1800)
     assert pool.desired == 1
     counts = [to for _, _, to in pool.changes]
     top = counts.index(max(counts))
     assert counts[: top + 1] == sorted(counts[: top + 1])
-    assert counts[top:] == list(range(max(counts), 0, -1))
+    assert all(after < before <= 2 * after for before, after in pairwise(counts[top:]) if after > 1)
     assert pool.late_s <= 40
 
 
@@ -105,8 +106,9 @@ def test_minutes_of_lead_time_neither_overshoot_wildly_nor_oscillate(seed: int) 
     pool = world(steps((0, 30), (300, 130)), seed, lead_s=180.0).run(3000)
     assert max(pool.counts) <= 16
     assert pool.ready * HOLDS >= 130
-    ups = [at_s for at_s, a, b in pool.changes if b > a and 300 <= at_s < 2000]
-    assert max(ups) < 300 + 180  # nothing starts again once the first ones serve
+    later = [b - a for at_s, a, b in pool.changes if at_s >= 300 + 180]
+    assert max(later) <= 1  # the step itself is in the past: now and then one, for those that rose like it
+    assert len(later) <= 16
 
 
 @pytest.mark.parametrize("seed", SEEDS)

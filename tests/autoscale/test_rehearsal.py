@@ -118,7 +118,7 @@ def test_targets_that_nothing_can_hold_are_relaxed_and_it_says_so() -> None:
     held = capacity(replica(), long, targets(0.1))
     assert held.relaxed >= 4
     assert held.targets.ttft_s == pytest.approx(0.1 * held.relaxed)
-    assert held.rate > 0.5
+    assert held.rate > 0.4
 
 
 @pytest.mark.parametrize("ttft_s", [10.0, 60.0, 600.0])
@@ -176,7 +176,9 @@ def test_a_high_hit_ratio_is_not_taken_for_a_perfect_one() -> None:
     assert settle(None, replace(CHAT, hit_ratio=1.0)).hit_ratio == pytest.approx(0.99, abs=0.001)
 
 
-def test_a_mix_is_smoothed_over_a_minute() -> None:
-    halfway = blend(CHAT, Mix(isl=3000, isl_p95=7500, osl=100, osl_p95=250), 60 * math.log(2))
+@pytest.mark.parametrize(("rate", "smooth_s"), [(50.0, 60.0), (1.0, 300.0), (0.0, 1800.0)])
+def test_a_mix_is_smoothed_over_a_minute_or_some_hundred_requests(rate: float, smooth_s: float) -> None:
+    now = Mix(isl=3000, isl_p95=7500, osl=100, osl_p95=250)
+    halfway = blend(CHAT, now, smooth_s * math.log(2), rate=rate)
     assert halfway.isl == pytest.approx(2000)
     assert halfway.osl == pytest.approx(100)

@@ -12,9 +12,9 @@ from penstock.engine.engine import Engine
 from penstock.engine.request import EngineRequest
 from penstock.engine.timeline import Timeline
 from penstock.hardware.gpus import gpu
-from penstock.hardware.model_step_time import ModelStepTime
 from penstock.hardware.models import known_model
 from penstock.hardware.serving import Serving
+from penstock.hardware.step_model import ServingTimes, StepCoefficients
 from penstock.hardware.steptime import TICKS_PER_S
 
 VLLM = Serving(model=known_model("Llama-3.1-8B"), gpu=gpu("H100"), engine="vllm")
@@ -28,7 +28,8 @@ PLENTY = 10**7
 
 def played_on_a_clock(serving: Serving, load: ClosedLoop, kv_tokens: int) -> tuple[float, float]:
     """Mean TTFT and TPOT of the same loop, its users driven by the engine's clock."""
-    step_time = ModelStepTime.of_seconds(COEFFICIENTS, expert_share=serving.model.expert_share)
+    times = ServingTimes(step=StepCoefficients(*COEFFICIENTS), request_s=0.0, lag_steps=0.0)
+    step_time = times.step_time(serving)
     config = engine_config(serving, load.limits, kv_tokens=kv_tokens, at_least=load.isl + load.osl)
     timeline = Timeline(Engine(config), step_time)
     sent: dict[int, int] = {}

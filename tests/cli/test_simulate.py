@@ -198,3 +198,36 @@ def test_a_backlog_without_bound_ends_the_run(
     last = err.splitlines()[-1]
     assert "requests are unanswered and more come than leave" in last
     assert "raise max" in last
+
+
+def test_compare_leaves_a_report_and_each_deployments_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """One page with all of them, a folder a deployment as `simulate --out` leaves it, nothing of an earlier run."""
+    (tmp_path / "hpa").mkdir()
+    (tmp_path / "hpa" / "history.jsonl").write_text("of an earlier run\n")
+    specs = (EXAMPLES / "aggregated.yaml", EXAMPLES / "hpa.yaml")
+    code, out, _ = run(capsys, "compare", *specs, *STRETCH, "--seed", 3, "--out", tmp_path, "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert json.loads((tmp_path / "summary.json").read_text()) == document
+    page = (tmp_path / "report.html").read_text()
+    assert "within target" in page.split("<noscript>")[0]
+    found = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    assert {each["name"] for each in found["ranked"]} == {"aggregated", "hpa"}
+    assert found["store"]["series"]["need"][0] >= 1
+    for name in ("aggregated", "hpa"):
+        assert json.loads((tmp_path / name / "summary.json").read_text()) == document["deployments"][name]
+        run(capsys, "simulate", EXAMPLES / f"{name}.yaml", *STRETCH, "--seed", 3, "--out", tmp_path / "alone")
+        for file in ("requests.jsonl", "decisions.jsonl", "history.jsonl"):
+            assert (tmp_path / name / file).read_bytes() == (tmp_path / "alone" / file).read_bytes()
+        assert (tmp_path / name / "report.html").stat().st_size > 0
+    cost = [each["cost_usd"] for each in found["ranked"]]
+    assert cost == sorted(cost) or found["ranked"][0]["attainment"] > found["ranked"][1]["attainment"]
+
+
+def test_compare_says_where_it_cannot_write(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """One line, before anything runs."""
+    (tmp_path / "file").write_text("")
+    code, out, err = run(capsys, "compare", EXAMPLES / "demo.yaml", *STRETCH, "--out", tmp_path / "file")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert "cannot be written" in err

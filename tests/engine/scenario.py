@@ -45,12 +45,16 @@ def make(seed: int, *, role: Role | None = None, page_blocks: int | None = None)
         prefill_first=role is Role.WORKER and Random(seed).random() < 0.5,
     )
     # Small round numbers: arrivals often fall exactly on a boundary.
+    measured = Random(f"measured {seed}")  # apart, so that the rest of a scenario stays what its seed made it
     step_time = StepTime(
         base=random.choice([1, 4, 10]),
         prefill_token=random.choice([0, 1, 2]),
         prefill_attention=random.choice([0, 1]),
         sequence=random.choice([0, 1, 5]),
         context_token=random.choice([0, 0, 1, 2]),
+        prefill_step=measured.choice([0, 0, 3, 7]),
+        experts=measured.choice([0, 0, 20, 50]),
+        expert_share=0.25,
     )
     room = config.kv_blocks * block_tokens
     requests: list[EngineRequest] = []

@@ -6,12 +6,12 @@ import pytest
 
 from penstock.engine.batch import Batch
 from penstock.hardware.gpus import gpu
-from penstock.hardware.model_step_time import ModelStepTime
+from penstock.hardware.linear_step_time import linear
 from penstock.hardware.models import known_model
 from penstock.hardware.profile import shipped_profile
 from penstock.hardware.serving import Serving
 from penstock.hardware.step_model import Correction, EngineFactors, ServingTimes, Shared, serving_times
-from penstock.hardware.steptime import TICKS_PER_S, StepTime
+from penstock.hardware.steptime import TICKS_PER_S, StepTime, experts_read
 
 PROFILE = shipped_profile()
 DENSE = Serving(model=known_model("Llama-3.1-8B"), gpu=gpu("H100"), engine="vllm")
@@ -66,14 +66,33 @@ def test_a_mixture_of_experts_slows_down_as_more_sequences_touch_more_of_it() ->
 
 
 @pytest.mark.parametrize("serving", [DENSE, MOE])
-def test_the_five_coefficients_of_a_file_come_near(serving: Serving) -> None:
-    """Exact for the sequences asked for, and a prompt of the length asked for; close from half to twice as many."""
+def test_a_deployment_file_can_say_all_of_it(serving: Serving) -> None:
+    """Through the spec, a step takes what the coefficients sum up to, prompts and experts included."""
     served = times(serving)
-    exact = served.step_time(serving)
-    linear = StepTime.from_spec(served.spec(serving, sequences=32, prompt_tokens=1024))
-    assert isinstance(exact, ModelStepTime)
+    exact = StepTime.from_spec(served.spec(serving))
+    step, share = served.step, serving.model.expert_share
+    batch = Batch(1024, 1024 * 1025 // 2, 32, 32_000, 1)
+    expected_s = (
+        step.step_s
+        + step.prefill_step_s
+        + 1024 * step.prefill_token_s
+        + batch.prefill_pairs * step.prefill_pair_s
+        + 32 * step.sequence_s
+        + 32_000 * step.context_token_s
+        + step.experts_s * experts_read(1056, share)
+    )
+    assert exact.first_step(batch) == pytest.approx(expected_s * TICKS_PER_S, rel=2e-5)
+
+
+@pytest.mark.parametrize("serving", [DENSE, MOE])
+def test_the_linear_form_comes_near(serving: Serving) -> None:
+    """Exact for the sequences asked for, and a prompt of the length asked for; close from half to twice as many."""
+    spec = times(serving).spec(serving)
+    exact = StepTime.from_spec(spec)
+    near = StepTime.from_spec(linear(spec, sequences=32, prompt_tokens=1024))
+    assert near.experts == near.prefill_step == 0
     for sequences, tolerance in ((32, 1e-6), (16, 0.08), (64, 0.08)):
         asked = (sequences, 1000 * sequences)
-        assert linear.decode_step_s(*asked) == pytest.approx(exact.decode_step_s(*asked), rel=tolerance)
+        assert near.decode_step_s(*asked) == pytest.approx(exact.decode_step_s(*asked), rel=tolerance)
     prompt = Batch(1024, 1024 * 1025 // 2, 32, 32_000, 1)
-    assert linear.first_step(prompt) == pytest.approx(exact.first_step(prompt), abs=1e-6 * TICKS_PER_S)
+    assert near.first_step(prompt) == pytest.approx(exact.first_step(prompt), abs=1e-6 * TICKS_PER_S)

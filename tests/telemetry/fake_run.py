@@ -16,7 +16,7 @@ from pathlib import Path
 import orjson
 
 from penstock.messages.decision import Decision, LimitedBy
-from penstock.messages.observation import Observation, PoolSeen, Sample, Signal, WorkerSeen
+from penstock.messages.observation import NodePoolSeen, Observation, PoolSeen, Sample, Signal, WorkerSeen
 from penstock.messages.outcome import Ending, RequestOutcome
 from penstock.messages.parse_spec import parse_spec
 from penstock.messages.result import GpuHours
@@ -103,8 +103,9 @@ class _Pool:
 class FakeRun:
     """Steps a second at a time; yields what a listener hears, in order."""
 
-    def __init__(self, spec: InferenceDeployment, *, seed: int) -> None:
+    def __init__(self, spec: InferenceDeployment, *, seed: int, with_nodes: bool = False) -> None:
         self.spec = spec
+        self.with_nodes = with_nodes
         self.random = random.Random(seed)
         rates = [5.4] if len(spec.spec.pools) == 1 else [9.0, 6.2, 5.0]
         self.pools = [_Pool(pool, rate) for pool, rate in zip(spec.spec.pools, rates, strict=False)]
@@ -166,8 +167,27 @@ class FakeRun:
                 signals=signals,
                 workers=pool_seen.workers,
             )
-        held = 0.0
-        return Observation(time_s=t, pools=tuple(seen), totals={**self.totals, "held": held, "in_flight": demand * 2})
+        return Observation(
+            time_s=t,
+            pools=tuple(seen),
+            totals={**self.totals, "held": 0.0, "in_flight": demand * 2},
+            nodes=(self._nodes_seen(t),) if self.with_nodes else (),
+        )
+
+    def _nodes_seen(self, t: float) -> NodePoolSeen:
+        """A node a replica, and one that is kept warm."""
+        replicas = [replica for pool in self.pools for replica in pool.replicas]
+        ready = sum(replica.ready_at_s <= t for replica in replicas)
+        coming = sum(t < replica.ready_at_s - 3.0 for replica in replicas)
+        return NodePoolSeen(
+            vm_size="Standard_NC40ads_H100_v5",
+            gpus_per_node=1,
+            provisioning=coming,
+            cold=len(replicas) - ready - coming,
+            warm=ready + 1,
+            deallocated=max(0, 7 - len(replicas)),
+            in_use=len(replicas) - coming,
+        )
 
     def _pool_seen(self, pool: _Pool, t: float, demand: float, load: float, ready: list[_Replica]) -> PoolSeen:
         workers = []
@@ -286,10 +306,12 @@ def play(feed: Feed, events: Iterator[Observation | Decision]) -> None:
             feed.decided(event)
 
 
-def record(directory: Path, *, pools: int = 1, length_s: int = 600, seed: int = 1) -> list[RequestOutcome]:
+def record(
+    directory: Path, *, pools: int = 1, length_s: int = 600, seed: int = 1, with_nodes: bool = False
+) -> list[RequestOutcome]:
     """Leave a run's files in a directory, as `up` and `load` would; returns its requests."""
     spec = deployment(pools)
-    run = FakeRun(spec, seed=seed)
+    run = FakeRun(spec, seed=seed, with_nodes=with_nodes)
     generator = random.Random(seed + 1)
     journal = Journal(directory)
     outcomes: list[RequestOutcome] = []

@@ -1,13 +1,14 @@
 """The feed: what a page is told, how it grows, and that it stays bounded."""
 
 import math
+from dataclasses import replace
 
 import orjson
 import pytest
 from fake_run import FakeRun, deployment, play
 
 from penstock.messages.decision import Decision, LimitedBy
-from penstock.messages.observation import Observation, PoolSeen, Sample, Signal, WorkerSeen
+from penstock.messages.observation import NodePoolSeen, Observation, PoolSeen, Sample, Signal, WorkerSeen
 from penstock.telemetry.feed import MAX_WORKERS, Feed
 
 
@@ -57,6 +58,19 @@ def test_capacity_is_what_the_ready_replicas_carry() -> None:
     series = feed.history()["series"]
     assert series["pool/worker/capacity"] == [None, 15.0]
     assert series["pool/worker/forecast"] == [None, 12.0]
+
+
+def test_nodes_are_counted_in_gpus() -> None:
+    """By the state of their node, beside what pods hold; a world without nodes has no such series."""
+    nodes = NodePoolSeen(vm_size="big", gpus_per_node=8, warm=2, provisioning=1, in_use=11)
+    feed = Feed(deployment())
+    feed.observed(seen(0.0))
+    assert not any(name.startswith("nodes/") for name in feed.history()["series"])
+    feed.observed(replace(seen(1.0), nodes=(nodes,)))
+    series = feed.history()["series"]
+    assert [series[f"nodes/big/{name}"] for name in ("warm", "provisioning", "cold", "in_use")] == [
+        [None, 16], [None, 8], [None, 0], [None, 11],
+    ]  # fmt: skip
 
 
 def test_with_several_pools_the_worst_latency_counts() -> None:

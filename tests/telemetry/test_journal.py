@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import InputError
 from penstock.messages.decision import Decision, LimitedBy
-from penstock.messages.observation import Observation, PoolSeen, Sample, Signal, WorkerSeen
+from penstock.messages.observation import NodePoolSeen, Observation, PoolSeen, Sample, Signal, WorkerSeen
 from penstock.telemetry.journal import Journal, decision_line, observation_line, read_decisions, read_history
 
 DECISION = Decision(
@@ -40,6 +40,7 @@ OBSERVATION = Observation(
         ),
     ),
     totals={"completed": 17.0},
+    nodes=(NodePoolSeen(vm_size="big", gpus_per_node=8, warm=1, cordoned=1, in_use=9),),
 )
 
 

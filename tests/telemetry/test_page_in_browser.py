@@ -85,8 +85,8 @@ def live(run: FakeRun) -> Iterator[LivePage]:
         yield live
 
 
-def watch(browser: Browser, url: str, **options: Any) -> Watched:
-    """Open a page and listen to what goes wrong."""
+def watch(browser: Browser, url: str, *, drawings: int = 16, **options: Any) -> Watched:
+    """Open a page, listen to what goes wrong, and wait for so many drawings."""
     page = browser.new_page(**{"viewport": WIDE, **options})
     watched = Watched(page)
     page.on("console", lambda said: watched.errors.append(said.text) if said.type in ("error", "warning") else None)
@@ -97,7 +97,7 @@ def watch(browser: Browser, url: str, **options: Any) -> Watched:
         " (e) => window.violations.push(`${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}:${e.lineNumber}`));"
     )
     page.goto(url)
-    until(page, "document.querySelectorAll('.plot .main-svg').length >= 16")
+    until(page, f"document.querySelectorAll('.plot .main-svg').length >= {drawings}")
     return watched
 
 
@@ -323,7 +323,7 @@ def test_landmarks_and_names_are_there(browser: Browser, live: LivePage) -> None
 
 def test_the_report_opens_from_a_file_and_loads_nothing(browser: Browser, tmp_path: Path) -> None:
     """No console message, no policy violation, no request beside the file itself; the verdict is on top."""
-    record(tmp_path, length_s=400)
+    record(tmp_path, length_s=400, with_nodes=True)
     watched = watch(browser, write_report(tmp_path).as_uri())
     page = watched.page
     assert watched.errors == []
@@ -331,6 +331,7 @@ def test_the_report_opens_from_a_file_and_loads_nothing(browser: Browser, tmp_pa
     assert [url for url in watched.requests[1:] if not url.startswith("data:")] == []
     assert "of windows within target" in text(page, ".verdict-sentence")
     assert page.locator("#slowest tbody tr").count() == 20
+    assert page.locator("#node-charts .js-fill").count() >= 4
     assert "InferenceDeployment" in text(page, "#spec")
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
     poor = [each for each in page.evaluate(CONTRASTS) if each["ratio"] < (3 if each["size"] >= 24 else 4.5)]
@@ -351,6 +352,7 @@ def test_hostile_data_in_a_report_stays_text(browser: Browser, tmp_path: Path) -
     assert outcomes
     watched = watch(browser, write_report(tmp_path).as_uri())
     page = watched.page
+    assert not page.locator("#nodes").is_visible()  # this run has none
     assert page.evaluate("window.owned") is None
     assert watched.violations() == []
     assert attack.strip("\u2028") in page.locator("#log-list li p").first.inner_text()

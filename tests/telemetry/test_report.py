@@ -102,7 +102,7 @@ def test_data_cannot_leave_its_block(run: Path) -> None:
     described = describe_run(run)
     described["verdict"]["sentence"] = "<b>{{script}}</b>"
     described["history"]["meta"]["name"] = "</script><script>alert(1)</script>"
-    html = render([described])
+    html = render(described)
     assert "<script>alert(1)" not in html
     assert "&lt;b&gt;{{script}}&lt;/b&gt;" in html
     assert html.count("<script") == 3
@@ -168,6 +168,17 @@ def test_the_sentence_says_share_cost_saving_and_the_worst_windows() -> None:
         "at t180 because 70 of 100 first tokens came within target."
     )
     assert judged.met is False
+
+
+def test_windows_that_only_the_summary_knows_as_missed_are_told() -> None:
+    """A simulated run records mean gaps: a window may look met in its requests and still have been missed."""
+    summary = {"slo": {"windows": 3, "windows_met": 1, "attainment": 1 / 3}, "requests": {"failed": 0}}
+    windows = [window(start_s=60.0 * each, ttft_within=within) for each, within in enumerate((100, 100, 50))]
+    judged = verdict(summary, windows, SLO, history(), lambda time_s: f"t{time_s:.0f}")
+    assert judged.sentence == (
+        "33.3 % of windows within target (1 of 3), 1 window missed by gaps that requests.jsonl averages out; "
+        "1 more window missed, at t120 because 50 of 100 first tokens came within target."
+    )
 
 
 def test_a_run_without_requests_is_not_called_good() -> None:

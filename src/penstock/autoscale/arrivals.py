@@ -1,4 +1,4 @@
-"""Requests for a rehearsal: Poisson arrivals, lognormal lengths, the same on every run.
+"""Requests for a rehearsal: Poisson or burstier arrivals, lognormal lengths, the same on every run.
 
 Lengths of prompts and outputs are well described by a lognormal, which its mean and 95th percentile fix. The draws are
 stratified: each quantile of the distribution comes exactly once, in a shuffled order. So the mean is right with a few
@@ -21,13 +21,17 @@ WIDEST_P95_OVER_MEAN = math.exp(_Z95**2 / 2)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """What requests look like. Tokens; `hit_ratio` is the share of prompt tokens found in the KV cache, 0 to 1."""
+    """What requests look like. Tokens; `hit_ratio` is the share of prompt tokens found in the KV cache, 0 to 1.
+
+    `dispersed`: how bursty arrivals are: variance of their count over that of Poisson arrivals', 1 or more.
+    """
 
     isl: float
     isl_p95: float
     osl: float
     osl_p95: float
     hit_ratio: float = 0.0
+    dispersed: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Arrival:
 @lru_cache(maxsize=64)
 def arrivals(mix: Mix, count: int, longest: int) -> tuple[Arrival, ...]:
     """`count` requests of the mix, in order of time; prompt and output together take at most `longest` tokens."""
-    gaps = (-math.log1p(-u) for u in _shuffled(count, 1))
+    gaps = _gaps(count, mix.dispersed)
     prompts = _lengths(mix.isl, mix.isl_p95, count, seed=2)
     outputs = _lengths(mix.osl, mix.osl_p95, count, seed=3)
     result, at = [], 0.0
@@ -51,6 +55,23 @@ def arrivals(mix: Mix, count: int, longest: int) -> tuple[Arrival, ...]:
         prompt = min(drawn_prompt, longest - 1)
         result.append(Arrival(at, prompt, min(drawn_output, longest - prompt)))
     return tuple(result)
+
+
+@lru_cache(maxsize=64)
+def _gaps(count: int, dispersed: float) -> tuple[float, ...]:
+    """Gaps of mean 1: exponential, or of two kinds, short and long, that make up half of the time each.
+
+    The hyperexponential with balanced means; its squared coefficient of variation is, for many arrivals, the dispersion
+    of their count (Cox, Renewal Theory, 1962).
+    """
+    unit = [-math.log1p(-u) for u in _shuffled(count, 1)]
+    if dispersed == 1.0:
+        return tuple(unit)
+    short = (1 + math.sqrt((dispersed - 1) / (dispersed + 1))) / 2
+    kinds = _shuffled(count, 4)
+    gaps = [gap / (2 * short if u < short else 2 * (1 - short)) for gap, u in zip(unit, kinds, strict=True)]
+    scale = count / sum(gaps)
+    return tuple(gap * scale for gap in gaps)
 
 
 def _lengths(mean: float, p95: float, count: int, *, seed: int) -> list[int]:

@@ -3,8 +3,11 @@
 The answer is a function of its arguments alone: it does not depend on what was asked before, so two runs that see the
 same, decide the same. The search starts from a rough estimate, brackets the answer and halves the bracket.
 
-Some targets cannot be held at any rate (one long prompt alone takes longer). Then they are doubled until they can, and
-the answer says so: a pool that misses its targets still needs as many replicas as keep its queue from growing.
+Some targets cannot be held at any rate (one long prompt alone takes longer), and near those the rate falls off a
+cliff. So targets that no rate holds are doubled until one does, and a rate that leaves the engine nearly idle is
+weighed against half of that at twice the target, and so on; the best counts, and the answer says which targets it
+holds. Hence a target is held at twice the replicas at most, and a pool that misses its targets still keeps its queue
+from growing.
 """
 
 import math
@@ -13,14 +16,16 @@ from functools import lru_cache
 
 from penstock.autoscale.arrivals import Mix
 from penstock.autoscale.rehearsal import Replica, Targets, holds
-from penstock.hardware.steptime import StepTime
+from penstock.hardware.steptime import TICKS_PER_S, StepTime, experts_read
 from penstock.messages.worker import Role
 
 BRACKET = 1.5
 RESOLUTION = 1.04  # finer than what the mix's own grid leaves open
 LOWEST, HIGHEST = 1 / 40, 40  # of the estimate; a replica that fails at the lowest rate fails alone
 DOUBLINGS = 6
-WORTHWHILE = 0.25  # of the estimate: once a target is given up, one that takes an idle engine is no better
+MOST_SEQUENCES, HALVINGS = 65_536.0, 40  # no engine runs more; to a ten-millionth of one
+WORTHWHILE = 0.25  # of the estimate: a rate below is that of an engine kept nearly idle
+WORTH = 0.5  # of the rate at twice the target: to hold a target may cost twice the replicas, and no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,23 +40,37 @@ class Capacity:
 @lru_cache(maxsize=512)
 def capacity(replica: Replica, mix: Mix, targets: Targets) -> Capacity:
     """The highest rate at which one replica holds the targets, rehearsed."""
-    relaxed = 1.0
+    best = Capacity(rate=0.0, targets=targets)
+    relaxed, worth = 1.0, 1.0
     for _ in range(DOUBLINGS):
         loosened = _loosened(targets, relaxed)
-        rate = _highest(replica, mix, loosened)
-        enough = relaxed == 1.0 or (rate is not None and rate >= WORTHWHILE * _estimate(replica, mix, loosened))
-        if rate is not None and enough:
-            return Capacity(rate=rate, targets=loosened, relaxed=relaxed)
-        relaxed *= 2
-    loosened = _loosened(targets, relaxed)
-    return Capacity(rate=LOWEST * _estimate(replica, mix, loosened), targets=loosened, relaxed=relaxed)
+        rate = _highest(replica, mix, loosened) or 0.0
+        if worth * rate > best.rate:
+            best = Capacity(rate=worth * rate, targets=loosened, relaxed=relaxed)
+        if rate >= WORTHWHILE * _estimate(replica, mix, loosened):
+            return best
+        relaxed, worth = 2 * relaxed, worth * (WORTH if rate else 1.0)  # what nothing holds is given up for nothing
+    return (
+        best
+        if best.rate
+        else Capacity(rate=LOWEST * _estimate(replica, mix, loosened), targets=loosened, relaxed=relaxed)
+    )
 
 
 def sequences_at_pace(step: StepTime, context_tokens: float, pace_s: float) -> float:
     """How many sequences of this context one replica decodes together if each step may take `pace_s`; prompts apart."""
     base_s = step.decode_step_s(0, 0)
-    per_sequence_s = step.decode_step_s(1, round(context_tokens)) - base_s
-    return (pace_s - base_s) / per_sequence_s if per_sequence_s else math.inf
+    per_sequence_s = (step.sequence + step.context_token * round(context_tokens)) / TICKS_PER_S
+    linear = (pace_s - base_s) / per_sequence_s if per_sequence_s else math.inf
+    if not step.experts or linear <= 0:
+        return linear
+    # Experts take longer the more sequences touch them, ever less so: between nobody and as many as if they took none.
+    low, high = 0.0, min(linear, MOST_SEQUENCES)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        experts_s = step.experts * experts_read(middle, step.expert_share) / TICKS_PER_S
+        low, high = (middle, high) if base_s + per_sequence_s * middle + experts_s <= pace_s else (low, middle)
+    return low
 
 
 def _highest(replica: Replica, mix: Mix, targets: Targets) -> float | None:

@@ -2,7 +2,7 @@
 
 The order is that of harm. Bounds hold always. Scaling out is only ever held by the cool-out. Scaling in needs all of:
 every signal there and fresh; the forecast agreeing; the lower need having held for the whole cool-in; the last change
-at least a cool-in ago; and then goes at most `max_step_in` at a time.
+at least a cool-in ago; and then goes at most `max_step_in` at a time (by default half of them).
 
 State is instants only, and bounded: of the needs in the window, only those that a later one does not exceed are kept.
 """
@@ -17,13 +17,17 @@ SLACK_S = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """A pool's guardrails, as its spec states them."""
+    """A pool's guardrails, as its spec states them. `max_step_in` None: half of what is there."""
 
     minimum: int
     maximum: int
     cool_in_s: float
     cool_out_s: float
-    max_step_in: int
+    max_step_in: int | None
+
+    def step_in(self, current: int) -> int:
+        """Replicas that may go at once."""
+        return self.max_step_in if self.max_step_in is not None else -(-current // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +132,9 @@ def _limited(
     if wait_s > SLACK_S:
         return Guarded(desired=current, limited_by=LimitedBy.COOL_IN, wait_s=wait_s)
     target = _bounded(limits, state.needs[0].replicas)  # the highest of the window: needs are kept falling
-    if target < current - limits.max_step_in:
-        return Guarded(desired=current - limits.max_step_in, limited_by=LimitedBy.RATE)
+    step = limits.step_in(current)
+    if target < current - step:
+        return Guarded(desired=current - step, limited_by=LimitedBy.RATE)
     return Guarded(desired=target, limited_by=at_bound)
 
 

@@ -9,15 +9,18 @@ import math
 
 from penstock.autoscale.arrivals import WIDEST_P95_OVER_MEAN, Mix
 
-SMOOTH_S = 60.0  # a mean over fewer requests says more about chance than about users
+SMOOTH_S, SMOOTH_REQUESTS = 60.0, 300.0  # a mean over fewer requests says more about chance than about users
+LONGEST_SMOOTH_S = 1800.0
 LENGTH_STEP = 2 ** (1 / 6)  # 12 %: about as many percent of capacity
 WIDTH_STEP = 2 ** (1 / 3)  # of p95 over mean
+BURST_STEP = 1.5  # of the dispersion: about 10 % of capacity
 FEWEST_MISSES = 0.01  # of the prompt tokens: some are always computed, whatever a short window says
 
 
-def blend(before: Mix, now: Mix, step_s: float) -> Mix:
-    """Move from one mix towards another, as far as `step_s` seconds of smoothing go."""
-    share = -math.expm1(-max(step_s, 0.0) / SMOOTH_S)
+def blend(before: Mix, now: Mix, step_s: float, *, rate: float) -> Mix:
+    """Move from one mix towards another, as far as `step_s` seconds of smoothing go at a rate in requests/s."""
+    smooth_s = min(max(SMOOTH_S, SMOOTH_REQUESTS / rate if rate else LONGEST_SMOOTH_S), LONGEST_SMOOTH_S)
+    share = -math.expm1(-max(step_s, 0.0) / smooth_s)
     return Mix(
         isl=before.isl + (now.isl - before.isl) * share,
         isl_p95=before.isl_p95 + (now.isl_p95 - before.isl_p95) * share,
@@ -42,6 +45,11 @@ def settle(before: Mix | None, mix: Mix) -> Mix:
         hit_ratio=1 - min(misses, 1.0),
     )
     return settled if before is None or settled != before else before
+
+
+def settle_burstiness(before: float | None, dispersed: float) -> float:
+    """How bursty arrivals are, on the grid; 1 is Poisson's."""
+    return max(1.0, _snap(before, max(1.0, dispersed), BURST_STEP))
 
 
 def _snap(before: float | None, value: float, step: float) -> float:

@@ -2,12 +2,12 @@
 
     need = ceil((upper + waiting / work_off_s) / per_replica)
 
-- upper: demand that is not exceeded within the lead time, at the spec's quantile (`forecast`).
+- upper: demand that is not exceeded within the lead time, at the spec's quantile (`outlook`, `forecast`).
 - waiting: requests that wait beyond what a healthy pool has waiting, to be worked off within one lead time.
 - per_replica: requests/s that one replica holds within the targets at the measured mix: rehearsed with the engine core
   itself (`capacity`), times a slow factor learnt from what was measured (`correction`).
 
-Before one goes, two standard errors of the demand must fit on top (`CALM_ERRORS`): a need that lies on the edge between
+Before one goes, a standard error of the demand must fit on top (`CALM_ERRORS`): a need that lies on the edge between
 two counts would else start and stop a replica with every wave of chance.
 
 The need is an absolute count, so replicas that still start count as coming and nothing runs away while they do;
@@ -28,9 +28,11 @@ from penstock.autoscale.base import named
 from penstock.autoscale.capacity import Capacity, capacity, sequences_at_pace
 from penstock.autoscale.correction import LOWEST, SETTLE_S, Correction, Measured, correct
 from penstock.autoscale.demand import UNKNOWN_MIX, Reading, read
-from penstock.autoscale.forecast import Forecast, Point, extremes, forecast, remember
+from penstock.autoscale.demand_history import extremes
+from penstock.autoscale.forecast import Forecast
 from penstock.autoscale.guardrails import Guarded, GuardState, Limits, guard
-from penstock.autoscale.mixture import blend, settle
+from penstock.autoscale.mixture import blend, settle, settle_burstiness
+from penstock.autoscale.outlook import Demand
 from penstock.autoscale.planner_reason import NOBODY, Crowd, Plan, planner_reason
 from penstock.autoscale.rehearsal import Replica
 from penstock.engine.config import EngineConfig
@@ -45,9 +47,10 @@ from penstock.messages.worker import Role
 # A backlog is never worked off in less: replicas that took seconds to start would leave at once.
 LEAST_WORK_OFF_S = 10.0
 KV_FULL = 0.95  # above, the next requests wait or push others out
+# Of a lead time: how long fewer must have been enough, at least. Ski rental's expected time, for a rent of one start.
+KEPT = 0.58
 ROUNDING = 1e-9  # 6.0 requests/s at 2.0 a replica are 3 replicas
-CALM_ERRORS = 2.0  # of the demand's standard error: chance undoes a scale-in once in 40 looks
-LEAST_SAMPLE_S = 2.0  # no world measures demand over less, however often one looks
+CALM_ERRORS = 1.0  # of the demand's standard error, beyond the quantile
 _MEASURED_BY = {
     Signal.ISL: ("isl", "isl_p95"),
     Signal.OSL: ("osl", "osl_p95"),
@@ -60,14 +63,16 @@ class PlannerState:
     """What the planner remembers: instants and values only, bounded.
 
     Args:
-        mix: smoothed, as of `mix_at_s`; `planned_mix`: the place on the grid that is planned for.
+        mix: smoothed, as of `mix_at_s`; `planned_mix`: the place on the grid that is planned for; `planned_burst`: the
+            same of how bursty arrivals at one replica are.
     """
 
-    history: tuple[Point, ...] = ()
+    demand: Demand = field(default_factory=Demand)
     known: frozenset[Signal] = frozenset()
     mix: Mix | None = None
     mix_at_s: float = 0.0
     planned_mix: Mix | None = None
+    planned_burst: float | None = None
     correction: Correction = field(default_factory=Correction)
     guard: GuardState = field(default_factory=GuardState)
 
@@ -107,12 +112,23 @@ class PlannerPolicy:
     def decide(self, state: PlannerState, seen: PoolSeen, *, now_s: float) -> tuple[Decision, PlannerState]:
         reading = read(seen, self.role, mix=state.mix, known=state.known, stale_after_s=self.scaling.stale_after_s)
         state = self._remembered(state, seen, reading, now_s)
-        mix = state.planned_mix or settle(None, UNKNOWN_MIX)
+        ahead, demand = state.demand.ahead(
+            lead_s=self.lead_time_s(reading),
+            interval_s=self.scaling.interval_s,
+            quantile=self.scaling.quantile,
+            now_s=now_s,
+        )
+        each = 1 + (demand.dispersed - 1) / max(1, seen.ready)  # a burst spreads over all of them
+        burst = settle_burstiness(state.planned_burst, each)
+        state = replace(state, demand=demand, planned_burst=burst)
+        mix = replace(state.planned_mix or settle(None, UNKNOWN_MIX), dispersed=burst)
         held = self.capacity(mix)
         state = replace(state, correction=self._corrected(state, seen, reading, held, now_s))
-        plan = self._plan(state, seen, reading, mix, held, now_s)
+        plan = self._plan(state, seen, reading, mix, held, ahead)
+        # One that goes too early costs a start; one that stays, as long as it stays.
+        kept_s = max(self.limits.cool_in_s, KEPT * self.lead_time_s(reading))
         guarded, guard_state = guard(
-            self.limits,
+            replace(self.limits, cool_in_s=kept_s),
             state.guard,
             current=seen.desired,
             need=plan.need,
@@ -141,13 +157,13 @@ class PlannerPolicy:
         state = replace(state, known=reading.known)
         if reading.rate is not None:
             at_s = now_s - seen.signals[Signal.DEMAND].age_s
-            state = replace(state, history=remember(state.history, at_s, reading.rate))
+            state = replace(state, demand=state.demand.noted(at_s, reading.rate))
         if reading.mix is not None:
             mix = reading.mix
             if state.mix is not None:
                 # What was only assumed is no measurement: the first one replaces it.
                 first = {name: getattr(mix, name) for signal in new for name in _MEASURED_BY.get(signal, ())}
-                mix = blend(replace(state.mix, **first), mix, now_s - state.mix_at_s)
+                mix = blend(replace(state.mix, **first), mix, now_s - state.mix_at_s, rate=reading.rate or 0.0)
             state = replace(state, mix=mix, mix_at_s=now_s, planned_mix=settle(state.planned_mix, mix))
         return state
 
@@ -156,7 +172,7 @@ class PlannerPolicy:
     ) -> Correction:
         """Compare what was measured with what was rehearsed; nothing is learnt while demand is unknown."""
         loads = None
-        rates = extremes(state.history, since_s=now_s - SETTLE_S)
+        rates = extremes(state.demand.history, since_s=now_s - SETTLE_S)
         if reading.rate is not None and seen.ready and rates is not None:
             per_rehearsed = seen.ready * held.rate
             loads = rates[0] / per_rehearsed, rates[1] / per_rehearsed
@@ -183,12 +199,16 @@ class PlannerPolicy:
         return () if idle else missed(self.role, self.slo, reading)
 
     def _plan(
-        self, state: PlannerState, seen: PoolSeen, reading: Reading, mix: Mix, held: Capacity, now_s: float
+        self,
+        state: PlannerState,
+        seen: PoolSeen,
+        reading: Reading,
+        mix: Mix,
+        held: Capacity,
+        ahead: Forecast | None,
     ) -> Plan:
         per_replica = held.rate * state.correction.factor
-        lead_s = self.lead_time_s(reading)
-        ahead = self._forecast(state, lead_s, now_s)
-        work_off_s = max(lead_s, LEAST_WORK_OFF_S)
+        work_off_s = max(self.lead_time_s(reading), LEAST_WORK_OFF_S)
         waiting = waiting_too_many(self.slo, reading)
         extra = waiting / work_off_s
         kv_need = 0
@@ -250,18 +270,6 @@ class PlannerPolicy:
         """From asking for a replica until it serves: measured, else a cold start as the spec has it."""
         return reading.lead_time_s if reading.lead_time_s is not None else self.engine.startup.cold_s
 
-    def _forecast(self, state: PlannerState, lead_s: float, now_s: float) -> Forecast | None:
-        if not state.history:
-            return None
-        return forecast(
-            state.history,
-            state.history[-1].rate,
-            latest_s=max(self.scaling.interval_s, LEAST_SAMPLE_S),
-            now_s=now_s,
-            horizon_s=lead_s + self.scaling.interval_s,  # what is missed now is seen one interval later
-            quantile=self.scaling.quantile,
-        )
-
     @staticmethod
     def _asleep(reading: Reading) -> bool:
         """At zero, only somebody who is there wakes a pool: no forecast, and no lack of data."""
@@ -279,6 +287,7 @@ class PlannerPolicy:
             "planned_isl_tokens": plan.mix.isl,
             "planned_osl_tokens": plan.mix.osl,
             "planned_hit_ratio": plan.mix.hit_ratio,
+            "planned_dispersion": plan.mix.dispersed,
         }
         if plan.forecast is not None:
             figures |= {

@@ -130,7 +130,7 @@ def _outcome(plan: Plan, limits: Limits, guarded: Guarded, current: int) -> str:
         case LimitedBy.MIN:
             return f"{to}, the minimum"
         case LimitedBy.RATE:
-            return f"{to}, at most {limits.max_step_in} at a time"
+            return f"{to}, at most {limits.step_in(current)} at a time"
         case LimitedBy.COOL_IN:
             return f"{to} for another {duration(guarded.wait_s or 0)} of the cool-in of {duration(limits.cool_in_s)}"
         case LimitedBy.COOL_OUT:

@@ -8,7 +8,7 @@ point's features once and for all; a prediction under any coefficients is seven 
 from collections.abc import Sequence
 
 from penstock.engine.batch import Batch
-from penstock.hardware.model_step_time import experts_read
+from penstock.hardware.steptime import experts_read
 
 Features = tuple[float, float, float, float, float, float, float]
 NONE: Features = (0.0,) * 7

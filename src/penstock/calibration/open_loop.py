@@ -7,9 +7,8 @@ from penstock.calibration.points import OpenLoop
 from penstock.engine.engine import Engine
 from penstock.engine.request import EngineRequest
 from penstock.engine.timeline import Timeline
-from penstock.hardware.model_step_time import ModelStepTime
 from penstock.hardware.serving import Serving
-from penstock.hardware.steptime import TICKS_PER_S
+from penstock.hardware.steptime import TICKS_PER_S, StepTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +19,7 @@ class OpenLoopTimes:
     tpot_s: tuple[float, ...]
 
 
-def play_open_loop(serving: Serving, load: OpenLoop, step_time: ModelStepTime, *, kv_tokens: int) -> OpenLoopTimes:
+def play_open_loop(serving: Serving, load: OpenLoop, step_time: StepTime, *, kv_tokens: int) -> OpenLoopTimes:
     """Play all arrivals to their end."""
     longest = max(isl + osl for _at, isl, osl in load.arrivals)
     config = engine_config(serving, load.limits, kv_tokens=kv_tokens, at_least=longest)

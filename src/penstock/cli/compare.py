@@ -1,5 +1,8 @@
 """`penstock compare`: several deployments on one workload, beside what would have been optimal."""
 
+import json as json_module
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,6 +10,7 @@ import typer
 
 from penstock.cli.compare_table import compare_table
 from penstock.cli.output import note, print_document, print_text, read_spec, read_text
+from penstock.cli.progress import Progress
 from penstock.cli.workload_options import (
     DurationOption,
     SkipBadOption,
@@ -17,10 +21,17 @@ from penstock.cli.workload_options import (
     tell_skipped,
 )
 from penstock.errors import InputError
-from penstock.simulator.compare import Comparison
+from penstock.messages.spec import DeploymentBody
+from penstock.simulator.compare import ATTAIN, Comparison, Yardsticks
 from penstock.simulator.compare import compare as run
 from penstock.simulator.parse_world import parse_world
+from penstock.simulator.recorded_run import RunRecord
+from penstock.simulator.watched_jobs import JobsSeen
 from penstock.simulator.workload_source import WorkloadSource
+from penstock.telemetry.comparison_report import Bounds, Compared, write_comparison
+from penstock.telemetry.ranking import Spent, rank, standing
+from penstock.telemetry.report import REPORT, SUMMARY
+from penstock.telemetry.run_info import RunInfo
 from penstock.telemetry.summary import result_to_json
 
 _HOUR_S = 3600.0
@@ -35,15 +46,17 @@ def compare(
     seed: Annotated[int, typer.Option(min=0, help="Of every delay and jitter that is drawn.")] = 0,
     skip_bad: SkipBadOption = False,
     world: WorldOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the report; each deployment's record goes into one of its own in it."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Run several deployments over one workload in virtual time, and say how far from optimal each was."""
-    named = {}
-    for path in specs:
-        deployment = read_spec(path)
-        if path.stem in named:
-            raise InputError(str(path), f"two deployments are called {path.stem}", "rename one of the files")
-        named[path.stem] = deployment.spec
+    """Run several deployments over one workload in virtual time, rank them, and say how far from optimal each was.
+
+    Those that attained 99 % of the windows come first, the cheapest on top; then the others, by attainment.
+    """
+    named = _read(specs)
     source = WorkloadSource(
         trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed, skip_bad=skip_bad
     )
@@ -51,33 +64,97 @@ def compare(
         pass
     skipped = tell_skipped(source, "penstock compare")
     surroundings = parse_world(read_text(world, "world"), source=str(world)) if world is not None else None
-    comparison = run(named, source, world=surroundings, tell=_tell)
+    records = _begin_records(out, specs, seed) if out is not None else None
+    with Progress("penstock compare") as progress:
+
+        def watch(seen: JobsSeen) -> None:
+            progress.show(seen.share, f"{seen.done} of {seen.jobs} runs", seen.requests)
+
+        comparison = run(named, source, world=surroundings, records=records, tell=_tell, watch=watch)
     if comparison.without_why is not None:
         note(f"penstock compare: no yardsticks, since {comparison.without_why}")
+    bounds = _bounds(comparison.yardsticks) if comparison.yardsticks is not None else None
+    ranked = rank(comparison.results, attain=ATTAIN, optimum=bounds.optimum if bounds is not None else None)
+    document = {**_document(comparison, bounds), **skipped}
+    if out is not None:
+        (out / SUMMARY).write_text(json_module.dumps(document, indent=2) + "\n", encoding="utf-8")
+        compared = Compared(
+            ranked=ranked,
+            overlays=comparison.overlays,
+            attain=ATTAIN,
+            bounds=bounds,
+            without_why=comparison.without_why,
+        )
+        note(f"penstock compare: the report is {write_comparison(out, compared)}, each deployment's beside it")
     if json:
-        print_document({**_document(comparison), **skipped})
+        print_document(document)
     else:
-        print_text(compare_table(comparison))
+        print_text(compare_table(ranked, comparison.results, bounds))
+
+
+def _read(specs: Sequence[Path]) -> dict[str, DeploymentBody]:
+    named: dict[str, DeploymentBody] = {}
+    for path in specs:
+        deployment = read_spec(path)
+        if path.stem in named:
+            raise InputError(str(path), f"two deployments are called {path.stem}", "rename one of the files")
+        named[path.stem] = deployment.spec
+    return named
+
+
+def _begin_records(out: Path, specs: Sequence[Path], seed: int) -> dict[str, RunRecord]:
+    """A folder for each deployment, so that one that cannot be written is said before anything runs."""
+    command = ("penstock", *sys.argv[1:])
+    records = {}
+    for path in specs:
+        folder = out / path.stem
+        if path.stem in (REPORT, SUMMARY):
+            raise InputError(str(path), f"its folder would be called {path.stem}", "rename the file")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (out / REPORT).unlink(missing_ok=True)
+            (out / SUMMARY).unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"--out {out}", f"cannot be written ({error.strerror})", "name a folder that can"
+            ) from error
+        info = RunInfo(command=command, spec=read_text(path, "deployment"), seed=seed)
+        records[path.stem] = RunRecord(folder=folder, info=info)
+    return records
 
 
 def _tell(line: str) -> None:
     note(f"penstock compare: {line}")
 
 
-def _document(comparison: Comparison) -> dict[str, Any]:
+def _bounds(yardsticks: Yardsticks) -> Bounds:
+    gpu_hours = yardsticks.optimum.total_s / _HOUR_S * yardsticks.gpus
+    optimum = Spent(gpu_hours=gpu_hours, cost_usd=gpu_hours * yardsticks.usd_per_gpu_hour)
+    policy, result = yardsticks.hindsight.policy, yardsticks.hindsight.result
+    window_s = result.slo.window_s if result.slo is not None else 0.0
+    return Bounds(
+        need=yardsticks.need,
+        optimum_counts=yardsticks.optimum.counts,
+        window_s=window_s,
+        lead_s=yardsticks.lead_s,
+        optimum=optimum,
+        hindsight=standing("hindsight", result, attain=ATTAIN, optimum=optimum),
+        hindsight_rule=f"largest load of the last {policy.window_s:.0f} s x {policy.headroom:.2f}",
+    )
+
+
+def _document(comparison: Comparison, bounds: Bounds | None) -> dict[str, Any]:
     document: dict[str, Any] = {
         "deployments": {name: result_to_json(result) for name, result in comparison.results.items()}
     }
-    yardsticks = comparison.yardsticks
-    if yardsticks is not None:
-        gpu_hours = yardsticks.optimum.total_s / _HOUR_S * yardsticks.gpus
-        document["optimum"] = {"gpu_hours": gpu_hours, "cost_usd": gpu_hours * yardsticks.usd_per_gpu_hour}
-        policy, result = yardsticks.hindsight.policy, yardsticks.hindsight.result
+    if bounds is not None and comparison.yardsticks is not None:
+        policy, seen = comparison.yardsticks.hindsight.policy, bounds.hindsight
+        document["optimum"] = {"gpu_hours": bounds.optimum.gpu_hours, "cost_usd": bounds.optimum.cost_usd}
         document["hindsight"] = {
-            "gpu_hours": result.gpu_hours.total if result.gpu_hours is not None else 0.0,
-            "cost_usd": result.cost_usd or 0.0,
+            "gpu_hours": seen.gpu_hours or 0.0,
+            "cost_usd": seen.cost_usd or 0.0,
             "headroom": policy.headroom,
             "window_s": policy.window_s,
-            "attainment": result.slo.attainment if result.slo is not None else 0.0,
+            "attainment": seen.attainment or 0.0,
         }
     return document

@@ -1,61 +1,83 @@
-"""Deployments ranked, as a table of at most 80 columns: who held the targets, what it cost, how far from optimal."""
+"""Deployments ranked, as tables of at most 80 columns: who held the targets, what it cost, how far from optimal."""
 
+from collections.abc import Mapping, Sequence
 from io import StringIO
 
 from rich.console import Console
 from rich.table import Table
 
+from penstock.cli.result_table import hours_by_state
 from penstock.messages.result import Result
-from penstock.simulator.compare import ATTAIN, Comparison
+from penstock.telemetry.comparison_report import Bounds
+from penstock.telemetry.ranking import Standing
 
-_HOUR_S = 3600.0
+_WIDTH = 80
 
 
-def compare_table(comparison: Comparison) -> str:
-    """Those that attained enough first, the cheapest of them on top; then the others, by attainment."""
-    yardsticks = comparison.yardsticks
-    optimum_h = yardsticks.optimum.total_s / _HOUR_S * yardsticks.gpus if yardsticks is not None else None
-    rows = [(name, result) for name, result in comparison.results.items()]
-    if yardsticks is not None:
-        rows.append(("(hindsight)", yardsticks.hindsight.result))
-    rows.sort(key=lambda row: _rank(row[1]))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("deployment")
-    for name in ("attained", "requests", "GPU-hours", "cost", "x optimum", "changes"):
-        table.add_column(name, justify="right")
-    for name, result in rows:
-        table.add_row(name, *_cells(result, optimum_h))
-    if yardsticks is not None and optimum_h is not None:
-        price = optimum_h * yardsticks.usd_per_gpu_hour
-        table.add_row("(optimum)", f"{ATTAIN:.0%}", "", f"{optimum_h:.3g}", f"${price:.2f}", "1.00", "")
-    out = StringIO()
-    Console(file=out, width=80, no_color=True).print(table)
-    lines = [out.getvalue().rstrip()]
-    if yardsticks is not None:
-        policy = yardsticks.hindsight.policy
+def compare_table(ranked: Sequence[Standing], results: Mapping[str, Result], bounds: Bounds | None) -> str:
+    """The ranking, the yardsticks below it, then GPU-hours by state, those that somebody had.
+
+    Args:
+        ranked: the best first (`telemetry.ranking`). results: by name.
+    """
+    lines = [_printed(_ranking(ranked, bounds))]
+    if (states := _states(ranked, results)) is not None:
+        lines.append(_printed(states))
+    if bounds is not None:
         lines.append(
-            f"\noptimum: the future known, {yardsticks.lead_s:.0f} s of lead time paid for each start.\n"
-            f"hindsight: largest load of the last {policy.window_s:.0f} s x {policy.headroom:.2f}; "
-            "both chosen on this trace."
+            f"optimum: the future known, {bounds.lead_s:.0f} s of lead time paid for each start.\n"
+            f"hindsight: {bounds.hindsight_rule}; both chosen on this trace."
         )
-    return "\n".join(lines)
+    return "\n\n".join(lines)
 
 
-def _rank(result: Result) -> tuple[bool, float, float]:
-    attained = result.slo.attainment if result.slo is not None else 0.0
-    hours = result.gpu_hours.total if result.gpu_hours is not None else 0.0
-    enough = attained >= ATTAIN
-    return (not enough, hours if enough else -attained, hours)
+def _ranking(ranked: Sequence[Standing], bounds: Bounds | None) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("", justify="right")
+    table.add_column("deployment", overflow="fold")
+    for name in ("attained", "requests", "GPU-hours", "cost", "x optimum", "changes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for place, each in enumerate(ranked, 1):
+        table.add_row(str(place), each.name, *_cells(each))
+    if bounds is not None:
+        optimum = bounds.optimum
+        table.add_row("", "(hindsight)", *_cells(bounds.hindsight))
+        table.add_row("", "(optimum)", "", "", f"{optimum.gpu_hours:.3g}", f"${optimum.cost_usd:.2f}", "1.00", "")
+    return table
 
 
-def _cells(result: Result, optimum_h: float | None) -> list[str]:
-    slo, hours = result.slo, result.gpu_hours
-    times = f"{hours.total / optimum_h:.2f}" if hours is not None and optimum_h else ""
+def _states(ranked: Sequence[Standing], results: Mapping[str, Result]) -> Table | None:
+    """None, if no deployment names a GPU."""
+    rows = [
+        (each.name, hours_by_state(hours))
+        for each in ranked
+        if (hours := results[each.name].gpu_hours) is not None and hours.total > 0
+    ]
+    if not rows:
+        return None
+    had = {state for _, by_state in rows for state, spent in by_state.items() if spent > 0}
+    shown = [state for state in rows[0][1] if state in had]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("GPU-hours", overflow="fold")
+    for state in shown:
+        table.add_column(state, justify="right", no_wrap=True)
+    for name, by_state in rows:
+        table.add_row(name, *(f"{by_state[state]:.3g}" for state in shown))
+    return table
+
+
+def _printed(table: Table) -> str:
+    out = StringIO()
+    Console(file=out, width=_WIDTH, no_color=True).print(table)
+    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
+
+
+def _cells(each: Standing) -> list[str]:
     return [
-        f"{slo.attainment:.1%}" if slo is not None else "",
-        f"{slo.requests_met:.1%}" if slo is not None else "",
-        f"{hours.total:.3g}" if hours is not None else "",
-        f"${result.cost_usd:.2f}" if result.cost_usd is not None else "",
-        times,
-        str(result.scale_events) if result.scale_events is not None else "",
+        f"{each.attainment:.1%}" if each.attainment is not None else "",
+        f"{each.requests_met:.1%}" if each.requests_met is not None else "",
+        f"{each.gpu_hours:.3g}" if each.gpu_hours is not None else "",
+        f"${each.cost_usd:,.2f}" if each.cost_usd is not None else "",
+        f"{each.times_optimum:.2f}" if each.times_optimum is not None else "",
+        str(each.scale_events) if each.scale_events is not None else "",
     ]

@@ -26,6 +26,7 @@ COMMANDS = {
     "load": "penstock.cli.load:load",
     "simulate": "penstock.cli.simulate:simulate",
     "compare": "penstock.cli.compare:compare",
+    "recommend": "penstock.cli.recommend:recommend",
     "explain": "penstock.cli.explain:explain",
     "trace": "penstock.cli.trace:trace",
     "profile": "penstock.cli.profile:profile",

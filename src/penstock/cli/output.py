@@ -55,10 +55,14 @@ def log_to_stderr() -> None:
 
 
 def read_spec(path: Path) -> InferenceDeployment:
-    """Read a deployment file. Raises: InputError."""
+    """Read a deployment file, with engines filled in that name a profile. Raises: InputError."""
     deployment = parse_spec(read_text(path, "deployment"), source=str(path))
     check_gpus(deployment, str(path))
-    return deployment
+    if all(component.engine.profile is None for component in deployment.spec.components):
+        return deployment  # and profiles need not be imported: a worker's start-up counts towards scaling
+    from penstock.cli.profiles import with_profiles
+
+    return with_profiles(deployment, source=str(path))
 
 
 def read_text(path: Path, what: str) -> str:

@@ -14,11 +14,11 @@ from penstock.calibration.points import Point, Skipped
 from penstock.calibration.read import read_measurements
 from penstock.cli.output import note, print_document, print_text
 from penstock.cli.profile_table import comparison_table, profile_table, replica_table
+from penstock.cli.profiles import SHIPPED, read_profile, read_shape
 from penstock.errors import InputError
 from penstock.hardware.gpus import Precision, gpu
 from penstock.hardware.kv_capacity import kv_capacity
-from penstock.hardware.models import ModelShape, known_model, parse_config
-from penstock.hardware.profile import Profile, parse_profile, profile_to_json, shipped_profile
+from penstock.hardware.profile import Profile, profile_to_json
 from penstock.hardware.serving import EngineName, Serving
 
 profile = typer.Typer(help="The step-time model: calibrate it, compare it with measurements.", no_args_is_help=True)
@@ -78,7 +78,6 @@ def show(
     gpus: Annotated[int, typer.Option(min=1, help="GPUs over which it is cut.")] = 1,
     engine: Annotated[EngineName, typer.Option(help="Its engine.")] = "vllm",
     precision: Annotated[Precision, typer.Option(help="Of its weights.")] = "bf16",
-    sequences: Annotated[int, typer.Option(min=1, help="Decoding at once, where the five coefficients fit best.")] = 32,
     json: _Json = False,
 ) -> None:
     """What the profile was fitted to and how far off it is; or, with --model, what it predicts for a replica."""
@@ -90,14 +89,14 @@ def show(
             print_text(profile_table(used))
         return
     serving = Serving(
-        model=_shape(model),
+        model=read_shape(model, where="--model"),
         gpu=gpu(gpu_name, where="--gpu"),
         engine=engine,
         precision=precision,
         gpus=gpus,
     )
     times, confidence, capacity = used.times(serving), used.confidence(serving), kv_capacity(serving)
-    spec = times.spec(serving, sequences=sequences)
+    spec = times.spec(serving)
     if json:
         print_document(
             {
@@ -115,31 +114,7 @@ def show(
 
 
 def _profile(path: Path | None) -> Profile:
-    if path is None:
-        return shipped_profile()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"--profile {path}", f"cannot be read ({reason})", "make one with `profile fit`") from error
-    return parse_profile(text, source=str(path))
-
-
-def _shape(model: str) -> ModelShape:
-    """A known model, or one described by a config.json on this machine."""
-    path = Path(model)
-    file = path / "config.json" if path.is_dir() else path
-    if not file.is_file():
-        return known_model(model, where="--model")
-    import json
-
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(str(file), f"is no config.json ({error})", "give the model's config.json") from error
-    if not isinstance(config, dict):
-        raise InputError(str(file), "is no JSON object", "give the model's config.json")
-    return parse_config(config, name=model, where=str(file))
+    return read_profile(SHIPPED if path is None else str(path), where=f"--profile {path}")
 
 
 def _read(files: list[Path]) -> tuple[list[Point], list[Skipped]]:

@@ -4,8 +4,9 @@ from collections import Counter
 
 from penstock.calibration.compare import Comparison, by_campaign, errors
 from penstock.hardware.kv_capacity import KvCapacity
-from penstock.hardware.profile import Confidence, Profile
+from penstock.hardware.profile import Profile
 from penstock.hardware.serving import Serving
+from penstock.messages.confidence import Confidence
 from penstock.messages.engine_spec import StepTimeSpec
 from penstock.messages.fields import field_alias
 
@@ -77,7 +78,7 @@ def replica_table(serving: Serving, spec: StepTimeSpec, capacity: KvCapacity, co
             "engine:",
             f"  kvBlocks: {capacity.blocks}",
             "  stepTime:",
-            *(f"    {field_alias(name)}: {value:.4g}" for name, value in spec.model_dump().items()),
+            *(f"    {field_alias(name)}: {value:.4g}" for name, value in spec.model_dump().items() if value),
         ]
     )
 

@@ -1,9 +1,13 @@
 """A `Result` as a table for people, at most 80 columns wide: what `load`, `up` and `demo` end with."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import pairwise
+from textwrap import wrap
 
-from penstock.messages.result import Latency, Result
+from penstock.messages.result import GpuHours, Latency, Result
+
+_TEXT_COLUMNS = 68  # beside a label of 12
 
 
 def result_table(result: Result, *, notes: Sequence[tuple[str, str]] = ()) -> str:
@@ -42,8 +46,20 @@ def result_table(result: Result, *, notes: Sequence[tuple[str, str]] = ()) -> st
             )
         )
     rows += _replicas(result)
+    rows += _uncertainty(result)
     rows += notes
-    return "\n".join(f"{label:<12}{text}".rstrip() for label, text in rows)
+    return "\n".join(line for label, text in rows for line in _lines(label, text))
+
+
+def _lines(label: str, text: str) -> list[str]:
+    """One row: as it is where it fits, else wrapped below itself."""
+    parts = [text] if len(text) <= _TEXT_COLUMNS else wrap(text, _TEXT_COLUMNS)
+    return [f"{'' if place else label:<12}{part}".rstrip() for place, part in enumerate(parts)]
+
+
+def hours_by_state(hours: GpuHours) -> dict[str, float]:
+    """GPU-hours by the state in which they were paid for, in the order of the type."""
+    return {part.name: getattr(hours, part.name) for part in fields(hours) if part.name != "total"}
 
 
 def _latency(latency: Latency) -> str:
@@ -55,6 +71,41 @@ def _tokens(result: Result) -> str:
     tokens = result.tokens
     cached = f" ({tokens.prompt_cached / tokens.prompt:.1%} from cache)" if tokens.prompt else ""
     return f"{tokens.prompt:,} prompt{cached}, {tokens.output:,} output"
+
+
+_BANDS = {
+    "ttft_p95_s": ("TTFT p95", "time"),
+    "itl_p95_s": ("ITL p95", "time"),
+    "attainment": ("attainment", "share"),
+    "gpu_hours": ("GPU-hours", "plain"),
+    "cost_usd": ("cost", "usd"),
+}
+
+
+def _uncertainty(result: Result) -> list[tuple[str, str]]:
+    """How far step times may be off, and the bands over several runs."""
+    rows = []
+    for component, error in (result.step_time_error or {}).items():
+        known = "calibrated" if error.calibrated else "not calibrated"
+        rows.append(
+            (
+                "profile",
+                f"{component[:11]} off by {error.tpot_error:.1%} in ITL, {error.ttft_error:.1%} in TTFT; {known}",
+            )
+        )
+    if result.band:
+        rows.append(("band", f"of {result.seeds} runs"))
+    for name, (label, kind) in _BANDS.items():
+        if result.band and name in result.band:
+            low, high = (_figure(value, kind) for value in result.band[name])
+            rows.append(("", f"{label:<12}{low} to {high}"))
+    return rows
+
+
+def _figure(value: float, kind: str) -> str:
+    if kind == "time":
+        return _seconds(value)
+    return f"{value:.1%}" if kind == "share" else f"${value:,.2f}" if kind == "usd" else f"{value:.4g}"
 
 
 def _replicas(result: Result) -> list[tuple[str, str]]:
@@ -72,13 +123,8 @@ def _replicas(result: Result) -> list[tuple[str, str]]:
             )
         )
     if (hours := result.gpu_hours) is not None:
-        rows.append(
-            (
-                "GPU-hours",
-                f"{hours.total:.4g}: serving {hours.serving:.3g}, starting {hours.starting:.3g}, "
-                f"warm {hours.warm:.3g}, draining {hours.draining:.3g}",
-            )
-        )
+        spent = ", ".join(f"{state} {each:.3g}" for state, each in hours_by_state(hours).items() if each > 0)
+        rows.append(("GPU-hours", f"{hours.total:.4g}: {spent}" if spent else "none"))
     if result.cost_usd is not None:
         rows.append(("cost", f"${result.cost_usd:.4f}" if result.cost_usd < 1 else f"${result.cost_usd:,.2f}"))
     return rows

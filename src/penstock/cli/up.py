@@ -14,10 +14,11 @@ from penstock.cli.result_table import result_table
 from penstock.cli.signals import end_on_signals
 from penstock.cli.up_screen import show
 from penstock.control.deployment import Deployment, Places, scales_its_frontend
-from penstock.errors import GiveUp, InputError
+from penstock.errors import GiveUp
 from penstock.messages.result import Result
-from penstock.telemetry.report import REPORT, REQUESTS, SUMMARY, write_report
-from penstock.telemetry.run_info import RunInfo, write_run_info
+from penstock.telemetry.report import SUMMARY, write_report
+from penstock.telemetry.run_folder import begin_run_folder
+from penstock.telemetry.run_info import RunInfo
 from penstock.telemetry.summary import result_to_json
 
 
@@ -47,7 +48,14 @@ def up(
         note("penstock up: on one machine the frontend is one process; its scaling applies in a cluster")
     serving = Deployment(deployment, places)
     if out is not None:
-        _begin_record(out, spec.read_text(encoding="utf-8"), serving.clock.began_unix_s)
+        began_unix_s = serving.clock.began_unix_s
+        info = RunInfo(
+            command=("penstock", *sys.argv[1:]),
+            spec=spec.read_text(encoding="utf-8"),
+            started_unix_s=began_unix_s,
+            utc_offset_s=time.localtime(began_unix_s).tm_gmtoff,
+        )
+        begin_run_folder(out, info)
     result, gave_up = asyncio.run(_serve(serving, for_s))
     _tell(result, out, json=json)
     if gave_up is not None:
@@ -72,23 +80,6 @@ async def _serve(deployment: Deployment, for_s: float | None) -> tuple[Result, s
             await asyncio.wait([screen])
         note("penstock up: ending; Ctrl-C again to kill")
     return deployment.result, gave_up
-
-
-def _begin_record(out: Path, spec: str, began_unix_s: float) -> None:
-    """Make the folder that of this run: how it was made, and nothing of an earlier one."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for earlier in (REQUESTS, SUMMARY, REPORT):
-            (out / earlier).unlink(missing_ok=True)
-        info = RunInfo(
-            command=("penstock", *sys.argv[1:]),
-            spec=spec,
-            started_unix_s=began_unix_s,
-            utc_offset_s=time.localtime(began_unix_s).tm_gmtoff,
-        )
-        write_run_info(out, info)
-    except OSError as error:
-        raise InputError(f"--out {out}", f"cannot be written ({error.strerror})", "name a folder that can") from error
 
 
 def _tell(result: Result, out: Path | None, *, json: bool) -> None:

@@ -43,6 +43,13 @@ def worker(
     prefill_attention_s: Annotated[float | None, typer.Option(help="Step time: seconds per (query, key) pair.")] = None,
     sequence_s: Annotated[float | None, typer.Option(help="Step time: seconds per decoding sequence.")] = None,
     context_token_s: Annotated[float | None, typer.Option(help="Step time: seconds per token of context.")] = None,
+    prefill_step_s: Annotated[
+        float | None, typer.Option(help="Step time: seconds more of a step with prompts.")
+    ] = None,
+    experts_s: Annotated[float | None, typer.Option(help="Step time: seconds to read all experts.")] = None,
+    expert_share: Annotated[
+        float | None, typer.Option(help="Step time: experts that a token passes, of all of a layer.")
+    ] = None,
     drain_timeout_s: Annotated[float | None, typer.Option(help="How long SIGTERM lets requests finish.")] = None,
 ) -> None:
     """Serve a simulated engine: the engine core in real time, with OpenAI's API and vLLM's metrics and KV events."""
@@ -64,6 +71,9 @@ def worker(
         "prefill_attention_s": prefill_attention_s,
         "sequence_s": sequence_s,
         "context_token_s": context_token_s,
+        "prefill_step_s": prefill_step_s,
+        "experts_s": experts_s,
+        "expert_share": expert_share,
     }
     engine, chosen_role, spec_model, spec_tokenizer = EngineSpec(), role or Role.WORKER, None, None
     if spec is not None:

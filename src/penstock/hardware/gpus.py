@@ -43,6 +43,11 @@ class Gpu:
             raise ValueError(f"a GPU has memory, bandwidth, arithmetic and a link: {self}")
 
     @property
+    def vendor(self) -> str:
+        """Whose data sheet it is."""
+        return self.source.partition(" ")[0]
+
+    @property
     def memory_bytes(self) -> float:
         """What a program can allocate."""
         return self.memory_gib * GIB

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from penstock.errors import InputError
 from penstock.hardware.serving import ENGINES, EngineName, Serving
 from penstock.hardware.step_model import Correction, EngineFactors, ServingTimes, Shared, names, serving_times
+from penstock.messages.confidence import Confidence
 
 FORMAT = 1
 FEWEST_POINTS = 5  # with fewer, a correction fits them by itself, and its error says nothing
@@ -67,23 +68,6 @@ class Campaign:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Confidence:
-    """How far a prediction may be off, and why.
-
-    Args:
-        ttft_error, tpot_error: mean absolute relative error to expect.
-        calibrated: whether this model was measured on this GPU with this engine, at more than a handful of points.
-        model_seen, engine_seen: whether each was measured at all.
-    """
-
-    ttft_error: float
-    tpot_error: float
-    calibrated: bool
-    model_seen: bool
-    engine_seen: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """A fitted step-time model. `source`: of the measurements. `left_out`: mean over campaigns."""
 
@@ -115,6 +99,7 @@ class Profile:
             tpot_error=_first(errors.tpot, self.left_out.tpot),
             calibrated=calibrated,
             model_seen=any(entry.model == serving.model.name for entry in self.campaigns),
+            gpu_seen=any(entry.gpu == serving.gpu.name for entry in self.campaigns),
             engine_seen=any(entry.engine == serving.engine for entry in self.campaigns),
         )
 

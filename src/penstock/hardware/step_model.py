@@ -17,8 +17,8 @@ on a GPU, a correction of that campaign multiplies in.
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from penstock.hardware.model_step_time import ModelStepTime, experts_read
 from penstock.hardware.serving import Serving
+from penstock.hardware.steptime import StepTime
 from penstock.messages.engine_spec import StepTimeSpec
 
 
@@ -119,31 +119,23 @@ class ServingTimes:
     request_s: float
     lag_steps: float
 
-    def step_time(self, serving: Serving) -> ModelStepTime:
-        """The step time in ticks, for an engine on a clock."""
-        return ModelStepTime.of_seconds(self.step, expert_share=serving.model.expert_share)
-
-    def spec(self, serving: Serving, *, sequences: int = 32, prompt_tokens: int = 1024) -> StepTimeSpec:
-        """The five coefficients of a deployment file that come nearest.
-
-        They lack the extra time of a step with prompts, and the curve with which experts are read. Exact for
-        `sequences` that decode, and for a prompt of `prompt_tokens` beside them; close from half to twice as many.
-        """
-        step, share = self.step, serving.model.expert_share
-
-        def experts(tokens: int) -> float:
-            return step.experts_s * experts_read(tokens, share)
-
-        few, many = max(1, sequences // 2), 2 * sequences
-        slope = (experts(many) - experts(few)) / (many - few)
-        rest = experts(prompt_tokens + sequences) - experts(sequences)
+    def spec(self, serving: Serving) -> StepTimeSpec:
+        """The step time as a deployment file has it."""
+        step = self.step
         return StepTimeSpec(
-            base_s=step.step_s + experts(sequences) - slope * sequences,
-            prefill_token_s=step.prefill_token_s + (step.prefill_step_s + rest) / prompt_tokens,
+            base_s=step.step_s,
+            prefill_token_s=step.prefill_token_s,
             prefill_attention_s=step.prefill_pair_s,
-            sequence_s=step.sequence_s + slope,
+            sequence_s=step.sequence_s,
             context_token_s=step.context_token_s,
+            prefill_step_s=step.prefill_step_s,
+            experts_s=step.experts_s,
+            expert_share=serving.model.expert_share,
         )
+
+    def step_time(self, serving: Serving) -> StepTime:
+        """The step time in ticks, for an engine on a clock."""
+        return StepTime.from_spec(self.spec(serving))
 
 
 def serving_times(shared: Shared, engine: EngineFactors, correction: Correction, serving: Serving) -> ServingTimes:

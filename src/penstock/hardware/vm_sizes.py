@@ -23,6 +23,7 @@ class VmSize:
         usd_per_hour: price of the whole VM.
         source: where price and figures come from.
         as_of: when they were noted, as YYYY or YYYY-MM-DD.
+        network_gbit_per_s: of one GPU's share, to other VMs: what KV travels over; None if not known.
     """
 
     name: str
@@ -31,6 +32,7 @@ class VmSize:
     usd_per_hour: float
     source: str
     as_of: str
+    network_gbit_per_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.gpus < 1 or self.gpu_memory_gib < 1 or not 0 <= self.usd_per_hour < float("inf"):
@@ -42,20 +44,21 @@ class VmSize:
         return self.usd_per_hour / self.gpus
 
 
+# Network: InfiniBand of one port for each GPU (ND), else Ethernet of the VM over its GPUs, as Azure's size pages say.
 _NOTES = "third-party price notes, pay-as-you-go, unverified"
 
 VM_SIZES: Mapping[str, VmSize] = {
     size.name: size
     for size in (
-        VmSize("Standard_NC24ads_A100_v4", 1, 80, 3.67, _NOTES, "2025"),
-        VmSize("Standard_NC48ads_A100_v4", 2, 80, 7.35, _NOTES, "2025"),
-        VmSize("Standard_NC96ads_A100_v4", 4, 80, 14.69, _NOTES, "2025"),
-        VmSize("Standard_NC40ads_H100_v5", 1, 94, 6.98, _NOTES, "2025"),
-        VmSize("Standard_NC80adis_H100_v5", 2, 94, 13.96, _NOTES, "2025"),
-        VmSize("Standard_ND96isr_H100_v5", 8, 80, 98.00, _NOTES, "2025"),
-        VmSize("Standard_ND96isr_H200_v5", 8, 141, 84.80, _NOTES, "2025"),
-        VmSize("Standard_ND96isr_MI300X_v5", 8, 192, 48.00, _NOTES, "2025"),
-        VmSize("Standard_ND128isr_NDR_GB200_v6", 4, 192, 108.16, _NOTES, "2025"),
+        VmSize("Standard_NC24ads_A100_v4", 1, 80, 3.67, _NOTES, "2025", 20),
+        VmSize("Standard_NC48ads_A100_v4", 2, 80, 7.35, _NOTES, "2025", 20),
+        VmSize("Standard_NC96ads_A100_v4", 4, 80, 14.69, _NOTES, "2025", 20),
+        VmSize("Standard_NC40ads_H100_v5", 1, 94, 6.98, _NOTES, "2025", 40),
+        VmSize("Standard_NC80adis_H100_v5", 2, 94, 13.96, _NOTES, "2025", 40),
+        VmSize("Standard_ND96isr_H100_v5", 8, 80, 98.00, _NOTES, "2025", 400),
+        VmSize("Standard_ND96isr_H200_v5", 8, 141, 84.80, _NOTES, "2025", 400),
+        VmSize("Standard_ND96isr_MI300X_v5", 8, 192, 48.00, _NOTES, "2025", 400),
+        VmSize("Standard_ND128isr_NDR_GB200_v6", 4, 192, 108.16, _NOTES, "2025", 400),
     )
 }
 

@@ -1,19 +1,21 @@
 """How one replica of a component runs: the engine's limits, its speed, its start-up, its GPU."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from penstock.messages.fields import SpecModel
 
 
 class StepTimeSpec(SpecModel):
-    """Seconds that one engine step takes, linear in its work.
+    """Seconds that one engine step takes.
 
-        step = base + prefillToken * T + prefillAttention * A + sequence * B + contextToken * C
+        step = base + prefillStep * [prompts in it] + prefillToken * T + prefillAttention * A
+               + sequence * B + contextToken * C + experts * read(T + B)
 
     T: prompt tokens computed in the step; A: (query, key) pairs of those tokens; B: decoding sequences; C: their
-    summed context. Defaults: about Qwen3-0.6B on one H100 NVL.
+    summed context; read(n): share of a mixture's experts that n tokens touch, 1 - 1 / sqrt(1 + 2 n expertShare).
+    Defaults: about Qwen3-0.6B on one H100 NVL. With `profile` they are derived.
     """
 
     base_s: float = Field(default=2.0e-3, gt=0, le=10)
@@ -26,6 +28,12 @@ class StepTimeSpec(SpecModel):
     """Seconds per decoding sequence."""
     context_token_s: float = Field(default=2.5e-8, ge=0, le=1)
     """Seconds per token of context that decoding sequences read."""
+    prefill_step_s: float = Field(default=0.0, ge=0, le=10)
+    """Seconds more that a step with prompts takes, whatever their length: its launches are not recorded beforehand."""
+    experts_s: float = Field(default=0.0, ge=0, le=10)
+    """Seconds to read all experts of a mixture; a step reads those that its tokens touch."""
+    expert_share: float = Field(default=0.0, ge=0, le=1)
+    """Experts that one token passes, of all of a layer."""
 
 
 class KvTransferSpec(SpecModel):
@@ -51,6 +59,13 @@ class EngineSpec(SpecModel):
 
     type: Literal["simulated", "vllm", "sglang"] = "simulated"
     """`penstock up` starts `simulated` only. Real engines of your own can stand behind `penstock gateway`."""
+    profile: str | None = Field(default=None, min_length=1)
+    """`shipped`, or a file of `penstock profile fit`: what is not stated of `stepTime`, `kvBlocks` and `kvTransfer` is
+    then derived for the model, cut over the GPUs of `gpu`; `simulated` counts as vLLM."""
+    precision: Literal["bf16", "fp8", "fp4"] = "bf16"
+    """Of the weights, for `profile`."""
+    expert_parallel: bool = False
+    """Whole experts on each GPU rather than a slice of every expert, for `profile`."""
     max_num_seqs: int = Field(default=256, ge=1, le=65_536)
     """Sequences that run at once."""
     max_num_batched_tokens: int = Field(default=8192, ge=16, le=1_048_576)
@@ -60,7 +75,7 @@ class EngineSpec(SpecModel):
     block_tokens: int = Field(default=16, ge=1, le=4096)
     """Tokens of a KV block."""
     kv_blocks: int = Field(default=16_384, ge=2, le=100_000_000)
-    """KV blocks of one replica. An input, not derived: it decides when requests queue."""
+    """KV blocks of one replica: they decide when requests queue. Derived with `profile`, else an input."""
     step_time: StepTimeSpec = StepTimeSpec()
     """How long a step takes."""
     kv_transfer: KvTransferSpec = KvTransferSpec()
@@ -70,6 +85,14 @@ class EngineSpec(SpecModel):
     drain_timeout_s: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds that a worker may take to finish its requests when it is to go."""
 
+    @model_validator(mode="after")
+    def _profile_is_named(self) -> Self:
+        if self.profile is None and self.precision != "bf16":
+            raise ValueError(f"precision {self.precision} does nothing without a profile; add profile: shipped")
+        if self.profile is None and self.expert_parallel:
+            raise ValueError("expertParallel does nothing without a profile; add profile: shipped")
+        return self
+
 
 class GpuSpec(SpecModel):
     """The GPUs that one replica takes: an Azure VM size and how many of its GPUs."""
@@ -77,4 +100,4 @@ class GpuSpec(SpecModel):
     vm_size: str
     """Azure VM size, by which a replica is priced."""
     count: int = Field(default=1, ge=1, le=64)
-    """GPUs of one replica; it pays that share of the VM."""
+    """GPUs of one replica, over which its model is cut (tensor parallelism); it pays that share of the VM."""

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from penstock.messages.confidence import Confidence
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
@@ -60,7 +62,13 @@ class GpuHours:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A run. Fields that a command cannot know (GPUs, for `load`) are None and left out of its JSON."""
+    """A run. Fields that a command cannot know (GPUs, for `load`) are None and left out of its JSON.
+
+    Args:
+        step_time_error: by component whose step times rest on a profile: how far they may be off.
+        seeds, band: how many runs there were, and low and high of the headline figures over all of them; the other
+            figures are those of the first.
+    """
 
     requests: Requests
     ttft_s: Latency
@@ -74,3 +82,6 @@ class Result:
     scale_events: int | None = None
     wall_s: float = 0.0
     requests_per_wall_s: float = 0.0
+    step_time_error: Mapping[str, Confidence] | None = None
+    seeds: int | None = None
+    band: Mapping[str, tuple[float, float]] | None = None

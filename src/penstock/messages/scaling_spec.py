@@ -36,14 +36,14 @@ class PlannerScaling(_Scaled):
     """The owner: Penstock's planner."""
     interval_s: float = Field(default=5.0, gt=0, le=3600)
     """Seconds between decisions."""
-    quantile: float = Field(default=0.95, gt=0.5, lt=1.0)
+    quantile: float = Field(default=0.99, gt=0.5, lt=1.0)
     """Probability with which capacity covers the demand over the lead time. Higher costs more."""
     cool_in_s: float = Field(default=60.0, ge=0, le=86_400)
     """Seconds that fewer replicas must have been enough before one goes."""
     cool_out_s: float = Field(default=0.0, ge=0, le=86_400)
     """Seconds between two scale-ups."""
-    max_step_in: int = Field(default=1, ge=1, le=10_000)
-    """Replicas that may go in one decision."""
+    max_step_in: int | None = Field(default=None, ge=1, le=10_000)
+    """Replicas that may go in one decision. Default: half of them."""
     stale_after_s: float = Field(default=30.0, gt=0, le=3600)
     """Seconds after which a signal is too old to scale down on."""
 

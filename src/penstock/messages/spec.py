@@ -18,6 +18,8 @@ class ModelSpec(SpecModel):
 
     name: str = Field(min_length=1, max_length=256)
     """Name that clients send, and from which the tokenizer is found; or a local path."""
+    shape: str | None = Field(default=None, min_length=1)
+    """For `profile`: a known model whose shape this one has, or a config.json. Default: the name."""
     tokenizer: str | None = None
     """Directory with tokenizer.json. Default: the model's own, or the small one that ships."""
 

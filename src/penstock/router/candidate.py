@@ -10,6 +10,7 @@ are: one from TTFT (prefill), one from the mean ITL of finished requests (decode
 
 from math import inf
 
+from penstock.hardware.linear_step_time import linear
 from penstock.messages.engine_spec import EngineSpec
 from penstock.messages.worker import Role
 from penstock.router.correction import Correction
@@ -80,7 +81,7 @@ class Candidate:
         self.load = ExpectedLoad()
         self.prefill = Correction(known=known)
         self.decode = Correction(known=known)
-        self.speed = engine.step_time
+        self.speed = linear(engine.step_time)
         self.batch_tokens = engine.max_num_batched_tokens
         self.seats = engine.max_num_seqs
         # An unknown capacity limits nothing until a measurement tells how full our requests made it.

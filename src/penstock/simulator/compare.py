@@ -10,7 +10,7 @@ The yardsticks are those of one pool of GPU replicas: a deployment with prefill 
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,10 +23,14 @@ from penstock.messages.result import Result
 from penstock.messages.scaling_spec import NoScaling
 from penstock.messages.spec import ComponentSpec, DeploymentBody
 from penstock.simulator.hindsight import HEADROOM_STEP, best_in_hindsight
+from penstock.simulator.recorded_run import RunRecord, simulate_recorded
 from penstock.simulator.records import Records
 from penstock.simulator.run import simulate
+from penstock.simulator.watched_jobs import JobsSeen, WatchedJobs, watchers
 from penstock.simulator.workload_source import WorkloadSource
 from penstock.simulator.world_spec import PodStartSpec, WorldSpec
+from penstock.telemetry.overlay import overlay
+from penstock.telemetry.report import describe_run, write_described
 
 ATTAIN = 0.99
 SAMPLE_S = 5.0  # of the load, for the search in hindsight
@@ -41,6 +45,7 @@ class Job:
     source: WorkloadSource
     world: WorldSpec | None
     policies: Mapping[str, Policy[Any]] | None = None
+    record: RunRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +70,13 @@ class Yardsticks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Results by deployment; `yardsticks`: None, and `without_why`, where they do not apply."""
+    """Results by deployment; `yardsticks`: None, and `without_why`, where they do not apply.
+
+    `overlays`: what a comparison draws of each (`telemetry.overlay`), where a record was asked for.
+    """
 
     results: Mapping[str, Result]
+    overlays: Mapping[str, Mapping[str, Any]]
     yardsticks: Yardsticks | None
     without_why: str | None = None
 
@@ -77,32 +86,54 @@ def compare(
     source: WorkloadSource,
     *,
     world: WorldSpec | None = None,
+    records: Mapping[str, RunRecord] | None = None,
     tell: Callable[[str], None] = lambda line: None,
+    watch: Callable[[JobsSeen], None] = lambda seen: None,
 ) -> Comparison:
     """Run them all.
 
     Args:
         specs: by name; the yardsticks take engine, targets and bounds of the first.
-        tell: is given a line whenever a part is done.
+        records: by name, where each deployment leaves its files and its report.
+        tell: is given a line whenever a part is done. watch: is told from a thread how far all runs are.
     """
-    with ProcessPoolExecutor() as pool:
+    records = records or {}
+    with WatchedJobs(length_s=source.length_s(), tell=watch) as pool:
         running = {
-            name: pool.submit(run_job, Job(spec=spec, source=source, world=world)) for name, spec in specs.items()
+            name: pool.submit(run_deployment, Job(spec=spec, source=source, world=world, record=records.get(name)))
+            for name, spec in specs.items()
         }
         first = next(iter(specs.values()))
         why = _no_yardsticks(first)
         yardsticks = None if why is not None else _yardsticks(first, specs, source, world, pool, tell)
-        results = {}
+        results, overlays = {}, {}
         for name, future in running.items():
-            results[name] = future.result()
+            results[name], drawn = future.result()
+            if drawn is not None:
+                overlays[name] = drawn
             tell(f"{name}: done")
-    return Comparison(results=results, yardsticks=yardsticks, without_why=why)
+    return Comparison(results=results, overlays=overlays, yardsticks=yardsticks, without_why=why)
+
+
+def run_deployment(job: Job) -> tuple[Result, Mapping[str, Any] | None]:
+    """One run, in whatever process. Returns: what a comparison draws of it too, if it is recorded."""
+    if job.record is None:
+        return run_job(job), None
+    result = simulate_recorded(job.spec, job.source, job.record, world=job.world, listeners=watchers())
+    described = describe_run(job.record.folder)
+    write_described(job.record.folder, described)
+    return result, overlay(described)
 
 
 def run_job(job: Job) -> Result:
     """One run, in whatever process."""
     return simulate(
-        job.spec, job.source.arrivals(), world=job.world, seed=job.source.seed, policies=job.policies
+        job.spec,
+        job.source.arrivals(),
+        world=job.world,
+        seed=job.source.seed,
+        policies=job.policies,
+        listeners=watchers(),
     ).result
 
 
@@ -110,7 +141,14 @@ def windows_met(job: Job) -> list[tuple[float, bool]]:
     """One run: where each window that had a request starts, and whether it was met."""
     records = Records(job.spec.slo)
     with contextlib.suppress(GiveUp):  # too few replicas by far: no window after that is met
-        simulate(job.spec, job.source.arrivals(), world=job.world, seed=job.source.seed, records=records)
+        simulate(
+            job.spec,
+            job.source.arrivals(),
+            world=job.world,
+            seed=job.source.seed,
+            listeners=watchers(),
+            records=records,
+        )
     return [(window.start_s, window.met(job.spec.slo)) for window in records.summary.windows]
 
 
@@ -132,7 +170,7 @@ def _yardsticks(
     policy = best_in_hindsight(
         loads, need, sample_s=SAMPLE_S, window_s=spec.slo.window_s, lead_s=lead_s, most=most, attain=ATTAIN
     )
-    hindsight = _enough(spec, policy, most, source, world)
+    hindsight = _enough(spec, policy, source, world, pool)
     tell("best simple policy in hindsight: done")
     gpu = component.gpu
     return Yardsticks(
@@ -146,13 +184,14 @@ def _yardsticks(
 
 
 def _enough(
-    spec: DeploymentBody, policy: ReactivePolicy, most: int, source: WorkloadSource, world: WorldSpec | None
+    spec: DeploymentBody, policy: ReactivePolicy, source: WorkloadSource, world: WorldSpec | None, pool: Executor
 ) -> Hindsight:
     """Simulate it, with more headroom until it attains what it should."""
     (component,) = spec.pools
     spec = _with(spec, component.model_copy(update={"replicas": 1, "autoscaling": NoScaling(by="external")}))
     for _ in range(MORE_HEADROOM):
-        result = run_job(Job(spec=spec, source=source, world=world, policies={component.name: policy}))
+        job = Job(spec=spec, source=source, world=world, policies={component.name: policy})
+        result = pool.submit(run_job, job).result()
         if result.slo is not None and result.slo.attainment >= ATTAIN:
             break
         policy = replace(policy, headroom=policy.headroom * HEADROOM_STEP)

@@ -9,6 +9,7 @@ from penstock.workload.arrival import Arrival
 from penstock.workload.bad_rows import SkippedRows
 from penstock.workload.detect import open_trace
 from penstock.workload.same_blocks import same_blocks
+from penstock.workload.span import span_s
 from penstock.workload.window import window
 
 
@@ -40,6 +41,14 @@ class WorkloadSource:
         if first is None:
             raise InputError(self.trace, *self._why_none())
         return chain((first,), alike)
+
+    def length_s(self) -> float | None:
+        """How long it takes in the run's seconds, found without reading it; None, if that cannot be told."""
+        whole_s = span_s(open_trace(self.trace))
+        if whole_s is None:
+            return None
+        left_s = whole_s - self.start_s
+        return max(0.0, left_s if self.duration_s is None else min(left_s, self.duration_s)) / self.speed
 
     def _why_none(self) -> tuple[str, str]:
         if not self.skipped.count:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.messages.decision import Decision
-from penstock.messages.observation import Observation, PoolSeen, Signal, WorkerSeen
+from penstock.messages.observation import NodePoolSeen, Observation, PoolSeen, Signal, WorkerSeen
 from penstock.messages.result import GpuHours
 from penstock.messages.scaling_spec import NoScaling
 from penstock.messages.spec import InferenceDeployment
@@ -36,6 +36,7 @@ _POOL_SERIES = {
     "in_flight": Signal.IN_FLIGHT,
     "lead_time_s": Signal.LEAD_TIME,
 }
+_NODE_STATES = ("provisioning", "cold", "warm", "cordoned", "deallocated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +170,8 @@ class Feed:
             values["static_peak_usd"] = costs.static_peak_usd
         for pool in observation.pools:
             values.update(self._pool_values(pool))
+        for nodes in observation.nodes:
+            values.update(_node_values(nodes))
         for _, worker in _workers(observation):
             values[f"worker/{worker.id}/running"] = worker.running
             values[f"worker/{worker.id}/kv_usage"] = worker.kv_usage
@@ -219,6 +222,12 @@ class Feed:
                 for pool, worker in _workers(observation)
             ],
         }
+
+
+def _node_values(nodes: NodePoolSeen) -> dict[str, float]:
+    """GPUs by the state of their node, and those that pods hold."""
+    values = {state: getattr(nodes, state) * nodes.gpus_per_node for state in _NODE_STATES}
+    return {f"nodes/{nodes.vm_size}/{name}": value for name, value in (values | {"in_use": nodes.in_use}).items()}
 
 
 def decision_to_json(decision: Decision) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import orjson
 
 from penstock.errors import InputError
 from penstock.messages.decision import Decision, LimitedBy
-from penstock.messages.observation import Observation, PoolSeen, Sample, Signal, WorkerSeen
+from penstock.messages.observation import NodePoolSeen, Observation, PoolSeen, Sample, Signal, WorkerSeen
 from penstock.telemetry.feed import decision_to_json
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,7 @@ def read_history(path: Path) -> Iterator[Observation]:
                 time_s=float(record["time_s"]),
                 pools=tuple(_pool(pool) for pool in record["pools"]),
                 totals=dict(record.get("totals", {})),
+                nodes=tuple(NodePoolSeen(**nodes) for nodes in record.get("nodes", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(

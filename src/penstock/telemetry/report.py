@@ -3,17 +3,10 @@
 The recorded observations and decisions are replayed into a `Feed`, so a report shows what the page showed, over the
 whole run; windows and the slowest requests come from `requests.jsonl`. What a run did not record is said to be missing.
 
-Everything recorded is data, never markup: it travels as JSON in which `<`, `>` and `&` are escaped, and the script puts
-it into the document as text. The file carries a Content-Security-Policy that allows its own three blocks, by hash, and
-nothing else: it loads nothing and sends nothing.
-
-The document holds a list of runs. A report has one; charts and tables take each run from that list.
+How a document is put together, and what it may do: `page_document`. Several runs in one: `comparison_report`.
 """
 
-import base64
-import hashlib
 import heapq
-import html
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -31,7 +24,7 @@ from penstock.messages.spec import SloSpec
 from penstock.telemetry.feed import Feed
 from penstock.telemetry.journal import DECISIONS, HISTORY, read_decisions, read_history
 from penstock.telemetry.ledger import Ledger
-from penstock.telemetry.page_assets import page_text, plotly_script, plotly_style_places
+from penstock.telemetry.page_document import page_document
 from penstock.telemetry.requests_file import read_requests
 from penstock.telemetry.run_info import RunInfo, read_run_info
 from penstock.telemetry.summary import Summary, Window, result_to_json
@@ -47,8 +40,13 @@ SLOWEST = 20
 
 def write_report(directory: Path) -> Path:
     """Write `report.html` beside a run's files; returns its path. Raises: InputError, if it is no run's directory."""
+    return write_described(directory, describe_run(directory))
+
+
+def write_described(directory: Path, run: dict[str, Any]) -> Path:
+    """The same, of a run that has been described already."""
     path = directory / REPORT
-    path.write_text(render([describe_run(directory)]), encoding="utf-8")
+    path.write_text(render(run), encoding="utf-8")
     return path
 
 
@@ -86,40 +84,15 @@ def describe_run(directory: Path) -> dict[str, Any]:
     }
 
 
-def render(runs: list[dict[str, Any]]) -> str:
+def render(run: dict[str, Any]) -> str:
     """The report as one HTML document."""
-    plotly = plotly_script().read_text(encoding="utf-8").replace("</script", "<\\/script")
-    script = "\n".join(page_text(name) for name in ("format.js", "charts.js", "figures.js", "parts.js", "report.js"))
-    style = page_text("plotly.css") + page_text("page.css")
-    data = orjson.dumps({"runs": runs}, option=orjson.OPT_NON_STR_KEYS).decode()
-    for character in "<>&\u2028\u2029":
-        data = data.replace(character, f"\\u{ord(character):04x}")
-    policy = (
-        f"default-src 'none'; script-src {_hash(plotly)} {_hash(script)}; style-src {_hash(style)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+    return page_document(
+        "report.html",
+        title=f"{run['history']['meta']['name']} · Penstock report",
+        verdict=run["verdict"]["sentence"],
+        scripts=("format.js", "charts.js", "figures.js", "parts.js", "report.js"),
+        data=run,
     )
-    name = runs[0]["history"]["meta"]["name"]
-    # One pass over the template, so that nothing inside a part is taken for a place.
-    parts = {
-        "policy": html.escape(policy),
-        "title": html.escape(f"{name} · Penstock report"),
-        "verdict": html.escape(runs[0]["verdict"]["sentence"]),
-        "style": style,
-        "plotly-styles": plotly_style_places(),
-        "data": data,
-        "plotly": plotly,
-        "script": script,
-    }
-    pieces = page_text("report.html").split("{{")
-    filled = [pieces[0]]
-    for piece in pieces[1:]:
-        place, _, rest = piece.partition("}}")
-        filled.append(parts[place] + rest)
-    return "".join(filled)
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _replay(directory: Path, feed: Feed, ledger: Ledger) -> int:

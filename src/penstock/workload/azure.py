@@ -13,7 +13,7 @@ from typing import IO
 
 from penstock.workload.arrival import Arrival
 from penstock.workload.bad_rows import BadRow, Fault
-from penstock.workload.trace_lines import LONGEST_SILENCE_S, TraceLines, check_step, check_tokens, shown
+from penstock.workload.trace_lines import TraceLines, check_step, check_tokens, shown
 
 NAME = "azure"
 _HEADER = (b"TIMESTAMP", b"ContextTokens", b"GeneratedTokens")
@@ -42,7 +42,7 @@ def read(lines: TraceLines, *, seed: int) -> Iterator[Arrival]:
                 raise _no_row(lines, number, f"{len(fields)} fields in {shown(line)!r}")
             at_ns = _nanoseconds(fields[0], days, lines, number)
             arrival_s = 0.0 if start_ns is None else (at_ns - start_ns) / 1e9
-            if not previous_s <= arrival_s <= previous_s + LONGEST_SILENCE_S:
+            if not previous_s <= arrival_s <= previous_s + lines.longest_silence_s:
                 check_step(arrival_s, previous_s, lines.at(number), _SORT)
             arrival = Arrival(
                 arrival_s,

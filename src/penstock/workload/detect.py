@@ -63,9 +63,10 @@ class MadeTrace:
 
     def arrivals(self, *, seed: int = 0) -> Iterator[Arrival]:
         """Yield its requests, as drawn by its own seed and this one. Raises: InputError, as its traces do."""
-        return compose(self.spec, seed=seed, open_trace=lambda trace: self._open(trace).arrivals(seed=seed))
+        return compose(self.spec, seed=seed, open_trace=lambda trace: self.open(trace).arrivals(seed=seed))
 
-    def _open(self, trace: str) -> "Trace":
+    def open(self, trace: str) -> "Trace":
+        """A trace that it names. Raises: InputError, as `open_trace` does, or if it names itself."""
         beside = self.path.parent / trace
         within = (*self.within, self.path.resolve())
         path = beside if beside.exists() else Path(trace)

@@ -18,7 +18,7 @@ from penstock.errors import InputError
 from penstock.workload.arrival import BLOCK_TOKENS, Arrival
 from penstock.workload.bad_rows import BadRow
 from penstock.workload.json_line import check_blocks, check_time, field_of, parse_object
-from penstock.workload.trace_lines import LONGEST_SILENCE_S, TraceLines, check_step, check_tokens
+from penstock.workload.trace_lines import TraceLines, check_step, check_tokens
 
 NAME = "mooncake"
 QUANTUM_MS = 3000
@@ -74,7 +74,7 @@ def _parse(lines: TraceLines) -> Iterator[Arrival]:
             row = parse_object(line, lines, number)
             time_ms = check_time(field_of(row, "timestamp", lines, number), "timestamp", lines, number, most=_MAX_MS)
             time_s = time_ms / 1000
-            if not previous_s <= time_s <= previous_s + LONGEST_SILENCE_S:
+            if not previous_s <= time_s <= previous_s + lines.longest_silence_s:
                 check_step(time_s, previous_s, lines.at(number), _SORT)
             tokens = check_tokens(field_of(row, "input_length", lines, number), "input_length", lines.at(number))
             arrival = Arrival(

@@ -12,7 +12,7 @@ from penstock.workload.arrival import BLOCK_TOKENS, Arrival
 from penstock.workload.bad_rows import BadRow
 from penstock.workload.json_line import check_blocks, check_time, field_of, parse_object
 from penstock.workload.prefix_chain import PrefixChain
-from penstock.workload.trace_lines import LONGEST_SILENCE_S, TraceLines, check_step, check_tokens
+from penstock.workload.trace_lines import TraceLines, check_step, check_tokens
 
 NAME = "penstock"
 _MAX_S = 1e9  # 30 years
@@ -36,7 +36,7 @@ def read(lines: TraceLines, *, seed: int) -> Iterator[Arrival]:
     for number, line in lines:
         try:
             arrival = _row(line, lines, number)
-            if not previous_s <= arrival.arrival_s <= previous_s + LONGEST_SILENCE_S:
+            if not previous_s <= arrival.arrival_s <= previous_s + lines.longest_silence_s:
                 check_step(arrival.arrival_s, previous_s, lines.at(number), _SORT)
         except BadRow as bad:
             lines.bad(bad)

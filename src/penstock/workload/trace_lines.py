@@ -16,7 +16,7 @@ from penstock.workload.arrival import MAX_TOKENS
 from penstock.workload.bad_rows import BadRow, Fault, SkippedRows
 
 MAX_LINE_BYTES = 4 * 1024 * 1024  # a prompt of 10 million tokens has 20,000 block ids, about 160 KB
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 LONGEST_SILENCE_S = 7 * 86_400.0  # no log of a service is silent for longer; a wrong unit or year is
 _TRIED = 100  # first lines among which a format is looked for where bad rows are passed over
 
@@ -28,6 +28,8 @@ class TraceLines:
         path: the file. name: how errors call it.
         skipped: counts bad rows, which are then passed over; None: the first one ends the reading.
     """
+
+    longest_silence_s = LONGEST_SILENCE_S
 
     def __init__(self, path: Path, *, name: str | None = None, skipped: SkippedRows | None = None) -> None:
         self.path = path
@@ -84,7 +86,7 @@ class TraceLines:
 
     def _open(self, stack: ExitStack) -> IO[bytes]:
         file = stack.enter_context(self.path.open("rb"))
-        if file.peek(2)[:2] != _GZIP_MAGIC:
+        if file.peek(2)[:2] != GZIP_MAGIC:
             return file
         return cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=file)))
 

@@ -27,7 +27,23 @@ const Charts = (() => {
     desired: { color: "--ink", width: 1.4, dash: "3px,3px", step: true },
     spent: { color: "--ink", width: 1.8 },
     static: { color: "--muted", width: 1.4, dash: "5px,4px" },
+    // Nodes: on their way, joined without image and weights, with them, closed to pods, off.
+    provisioning: { color: "--starting", width: 0.8, step: true, fill: 0.85, pattern: "/" },
+    cold: { color: "--cold", width: 0.8, step: true, fill: 0.8, pattern: "." },
+    warm: { color: "--warm", width: 0.8, step: true, fill: 0.85 },
+    cordoned: { color: "--draining", width: 0.8, step: true, fill: 0.85, pattern: "x" },
+    deallocated: { color: "--muted", width: 0.8, step: true, fill: 0.12 },
+    held: { color: "--ink", width: 1.6, step: true },
+    // A comparison: a line a deployment, beside what was needed.
+    need: { color: "--muted", width: 0.6, step: true, fill: 0.2 },
+    optimum: { color: "--muted", width: 1.6, dash: "2px,3px", step: true },
   };
+  const RUN_COLORS = ["--ink", "--run-blue", "--forecast"];
+  const RUN_DASHES = ["solid", "7px,3px", "2px,2px"];
+  const RUN_STYLES = RUN_COLORS.length * RUN_DASHES.length;
+  for (let place = 0; place < RUN_STYLES; place += 1) {
+    STYLES[`run${place}`] = { color: RUN_COLORS[place % RUN_COLORS.length], dash: RUN_DASHES[Math.floor(place / RUN_COLORS.length)], width: 1.8 };
+  }
 
   // ---- the instant that all charts show ----
   class Cursor {
@@ -95,9 +111,11 @@ const Charts = (() => {
 
   // ---- one chart ----
   //
-  // definition: {id, title, unit, scale, format, height, series: [{name, label, style, stack?, band?}], level?, ahead?,
-  //              marks?, top?, xLabels?, whole?}
-  //   scale: factor from stored to drawn values; level: {label, value} drawn as a target; band: [lower, upper] series;
+  // definition: {id, title, unit, scale, format, height, series: [{name, label, style, stack?, band?, group?}], levels?,
+  //              ahead?, marks?, top?, whole?, steps?, log?, quiet?}
+  //   scale: factor from stored to drawn values; levels: [{name, label, value}] drawn as targets; band: the lower series;
+  //   group: hidden while the page's `hidden` has it; steps: lines hold until the next instant; quiet: at rest the legend
+  //   shows no values;
   //   ahead(store, span) -> {name: [[timeS, value], ...]}: what is known of the future; marks: pool whose decisions show.
   class Chart {
     constructor(place, definition, page) {
@@ -135,8 +153,8 @@ const Charts = (() => {
     }
 
     entries() {
-      const { series, level } = this.definition;
-      return level ? [...series, { name: "level", label: level.label, style: "target" }] : series;
+      const { series, levels = [] } = this.definition;
+      return [...series, ...levels.map(({ name, label }) => ({ name, label, style: "target" }))];
     }
 
     listen() {
@@ -208,7 +226,8 @@ const Charts = (() => {
       const texts = this.readAt(index);
       for (const [name, text] of texts) {
         const place = this.values.get(name);
-        if (place && place.textContent !== text) place.textContent = text;
+        const said = shown || !this.definition.quiet ? text : "";
+        if (place && place.textContent !== said) place.textContent = said;
       }
       if (shown) this.line.style.transform = `translateX(${this.xOf(timeS).toFixed(1)}px)`;
       if (from !== this) {
@@ -230,11 +249,11 @@ const Charts = (() => {
     }
 
     readAt(index) {
-      const { format, level } = this.definition;
+      const { format, levels = [] } = this.definition;
       const { series } = dataOf(this.definition, this.page.store);
       const texts = new Map();
       for (const { name } of this.definition.series) texts.set(name, format(index < 0 ? null : series[name]?.[index]));
-      if (level) texts.set("level", format(level.value));
+      for (const { name, value } of levels) texts.set(name, format(value));
       return texts;
     }
 
@@ -290,7 +309,8 @@ const Charts = (() => {
       let top = 0;
       const sums = new Array(data.time.length).fill(0);
       const scaled = (name) => (data.series[name] ?? []).map((value) => (value === null ? null : value * scale));
-      for (const { name, style, stack, band } of definition.series) {
+      for (const { name, style, stack, band, group } of definition.series) {
+        if (this.page.hidden?.has(group)) continue;
         const look = STYLES[style];
         const color = readInk(look.color);
         const y = scaled(name);
@@ -303,8 +323,9 @@ const Charts = (() => {
         future.forEach(([, value]) => { top = Math.max(top, value); });
         const trace = {
           type: "scatter", mode: "lines", x, y, connectgaps: false, hoverinfo: "skip", showlegend: false,
-          line: { color, width: look.width, dash: look.dash, shape: look.step ? "hv" : "linear" },
+          line: { color, width: look.width, dash: look.dash, shape: look.step || definition.steps ? "hv" : "linear" },
         };
+        if (definition.steps && !stack) [trace.x, trace.y] = heldToTheEnd(x, y);
         if (stack) {
           trace.stackgroup = "one";
           trace.fillcolor = withAlpha(color, look.fill);
@@ -329,10 +350,10 @@ const Charts = (() => {
           });
         }
       }
-      if (definition.level) {
-        const value = definition.level.value * scale;
+      if (definition.data?.over) traces.push(this.overTrace(scale));
+      for (const level of definition.levels ?? []) {
+        const value = level.value * scale;
         top = Math.max(top, value * 1.25);
-        if (definition.data) traces.push(this.overTrace(scale));
         const ends = [view.from, view.to].map(store.clock.axisMs);
         const look = STYLES.target;
         traces.push({ type: "scatter", mode: "lines", x: ends, y: [value, value], hoverinfo: "skip", showlegend: false, line: { color: readInk(look.color), width: look.width, dash: look.dash } });
@@ -374,16 +395,17 @@ const Charts = (() => {
         ? [{ type: "line", x0: store.clock.axisMs(view.now), x1: store.clock.axisMs(view.now), y0: 0, y1: 1, yref: "paper", line: { color: muted, width: 1, dash: "1px,3px" } }]
         : [];
       const high = whole ? Math.max(2, Math.ceil(top) + 0.4) : (top || 1) * 1.08;
+      const { log } = this.definition;
       return {
         autosize: false, width: this.frame.clientWidth, height: this.frame.clientHeight, margin: MARGIN,
         paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", shapes: nowLine,
         font: { family: readInk("--font"), size: 11, color: muted },
         xaxis: {
-          type: "date", range: [store.clock.axisMs(view.from), store.clock.axisMs(view.to)], tickformat: view.to - view.from > 400 ? "%H:%M" : "%H:%M:%S",
+          type: "date", range: [store.clock.axisMs(view.from), store.clock.axisMs(view.to)], tickformat: view.to - view.from > 90000 ? store.clock.dayFormat : view.to - view.from > 400 ? "%H:%M" : "%H:%M:%S",
           nticks: Math.max(2, Math.floor(this.inner() / 90)), showgrid: false, zeroline: false, linecolor: grid, showline: true, ticks: "outside", ticklen: 3, tickcolor: grid, automargin: false, fixedrange: true,
         },
         yaxis: {
-          range: [0, high], nticks: Math.max(2, Math.floor(this.definition.height / 34)), gridcolor: grid, zeroline: false, automargin: false, fixedrange: true,
+          ...(log ? { type: "log", range: [Math.log10(log.low), Math.log10(high * 1.3)], dtick: 1 } : { range: [0, high] }), nticks: Math.max(2, Math.floor(this.definition.height / 34)), gridcolor: grid, zeroline: false, automargin: false, fixedrange: true,
           tickformat: this.definition.tickformat ?? "", tickprefix: this.definition.tickprefix ?? "", ticksuffix: this.definition.ticksuffix ?? "", ...(whole ? { tick0: 0, dtick: Math.max(1, Math.ceil(high / 4)) } : {}),
         },
         showlegend: false, hovermode: false, dragmode: false,
@@ -391,10 +413,21 @@ const Charts = (() => {
     }
   }
 
+  // A step that ends with nothing after it still holds until that instant.
+  function heldToTheEnd(x, y) {
+    const [at, values] = [[], []];
+    y.forEach((value, index) => {
+      if (value === null && index && y[index - 1] !== null) { at.push(x[index]); values.push(y[index - 1]); }
+      at.push(x[index]);
+      values.push(value);
+    });
+    return [at, values];
+  }
+
   // A legend's swatch: colour and the line's style or the area's pattern.
   function swatch(style) {
     return node("span", { class: `swatch swatch-${style}`, "aria-hidden": "true" });
   }
 
-  return { Chart, Cursor, node, swatch, indexAt, last, span };
+  return { Chart, Cursor, node, swatch, indexAt, last, span, RUN_STYLES };
 })();

@@ -4,15 +4,28 @@
 const Figures = (() => {
   const { isNumber } = Format;
   const { last } = Charts;
+  const TALL = 8; // times the target
   const measuredStyle = (place) => ["measured", "measured2", "measured3"][place % 3];
 
+  const secondsUnit = (targetS) => ({ unit: targetS < 2 ? "ms" : "s", scale: targetS < 2 ? 1000 : 1, format: Format.seconds });
+
   function latencyChart(id, title, name, targetS, percentile, height) {
-    const inMs = targetS < 2;
     return {
-      id, title, unit: inMs ? "ms" : "s", scale: inMs ? 1000 : 1, format: Format.seconds, height,
-      series: [{ name, label: `p${percentile}`, style: "measured" }], level: { label: "target", value: targetS },
+      id, title, ...secondsUnit(targetS), height,
+      series: [{ name, label: `p${percentile}`, style: "measured" }], levels: [{ name: "level", label: "target", value: targetS }],
       empty: "no request has been answered yet",
     };
+  }
+
+  // A chart of its own data whose largest value dwarfs the target gets a logarithmic axis, and says so.
+  function logIfTall(definition) {
+    const { data, levels, scale } = definition;
+    const drawn = Object.values(data.series).flat().filter((value) => isNumber(value) && value > 0);
+    const target = Math.min(...levels.map((level) => level.value));
+    const most = drawn.reduce((most, value) => Math.max(most, value), 0);
+    if (most < TALL * target) return definition;
+    const least = drawn.reduce((least, value) => Math.min(least, value), target);
+    return { ...definition, unit: `${definition.unit}, log scale`, log: { low: least * scale * 0.7 } };
   }
 
   // The percentile of each window of a report, as steps; `windows` are {start_s, NAME}, those without requests left out.
@@ -28,7 +41,7 @@ const Figures = (() => {
       if (window[name] > slo[name]) over.push([window.start_s + slo.window_s / 2, window[name]]);
     });
     const base = latencyChart(id, title, name, slo[name], String(slo.percentile), height);
-    return { ...base, series: [{ name, label: `p${slo.percentile} of each window`, style: "window" }], data: { time, series: { [name]: values }, over } };
+    return logIfTall({ ...base, series: [{ name, label: `p${slo.percentile} of each window`, style: "window" }], data: { time, series: { [name]: values }, over } });
   }
 
   function demandChart(pool, height, compact = false) {
@@ -107,5 +120,15 @@ const Figures = (() => {
     };
   }
 
-  return { latencyChart, windowChart, demandChart, replicasChart, insideCharts, costChart };
+  // GPUs on the nodes of one VM size by the nodes' state, and those of them that pods hold: the gap is what idles.
+  function nodesChart(vmSize, height) {
+    const of = (what) => `nodes/${vmSize}/${what}`;
+    const states = ["warm", "cold", "provisioning", "cordoned", "deallocated"];
+    return {
+      id: `nodes-${vmSize}`, title: `GPUs by state of their node`, caption: vmSize, unit: "GPUs", format: Format.count, height, whole: true, tickformat: "d",
+      series: [...states.map((state) => ({ name: of(state), label: state, style: state, stack: true })), { name: of("in_use"), label: "held by pods", style: "held" }],
+    };
+  }
+
+  return { secondsUnit, latencyChart, logIfTall, windowChart, demandChart, replicasChart, insideCharts, costChart, nodesChart };
 })();

@@ -3,6 +3,8 @@
 "use strict";
 
 const Format = (() => {
+  // The first of a month of 31 days, not 1970 itself: plotly takes numbers of four digits for years, not milliseconds.
+  const VIRTUAL_ORIGIN_S = 59 * 86400;
   const NONE = "–";
   const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
@@ -47,11 +49,17 @@ const Format = (() => {
   // where it ran. In virtual time, the run's own seconds.
   function clock({ started_unix_s: startedUnixS, utc_offset_s: givenOffsetS }) {
     const offsetS = isNumber(startedUnixS) ? (givenOffsetS ?? -new Date(startedUnixS * 1000).getTimezoneOffset() * 60) : 0;
-    const originS = isNumber(startedUnixS) ? startedUnixS + offsetS : 0;
+    const originS = isNumber(startedUnixS) ? startedUnixS + offsetS : VIRTUAL_ORIGIN_S;
+    // A run that goes on past its first midnight counts days.
+    const day = (timeS) => {
+      const number = Math.floor((originS + timeS) / 86400) - Math.floor(originS / 86400);
+      return number ? `day ${number + 1}, ` : "";
+    };
     return {
       // Plotly draws dates as UTC: milliseconds that show the right figures there.
       axisMs: (timeS) => (originS + timeS) * 1000,
-      text: (timeS) => (isNumber(timeS) ? new Date((originS + timeS) * 1000).toISOString().slice(11, 19) : NONE),
+      text: (timeS) => (isNumber(timeS) ? `${day(timeS)}${new Date((originS + timeS) * 1000).toISOString().slice(11, 19)}` : NONE),
+      dayFormat: isNumber(startedUnixS) ? "%b %-d, %H:%M" : "day %-d, %H:%M",
       date: () => (isNumber(startedUnixS) ? new Date(originS * 1000).toISOString().slice(0, 10) : "virtual time"),
     };
   }

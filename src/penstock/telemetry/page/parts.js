@@ -9,6 +9,8 @@ const Parts = (() => {
     missing_data: "data missing", stale_data: "data stale", owner: "not ours to scale",
   };
   const LOG_ENTRIES = 200;
+  const TIP_DECISIONS = 3;
+  const HOUR_LOOKS = { serving: "ready", starting: "starting", draining: "draining", warm: "warm", idle: "idle" };
 
   // What is at the instant under the pointer; screen readers get the same from the chart's value text.
   class Tip {
@@ -21,7 +23,8 @@ const Parts = (() => {
     }
     show(frame, x, time, rows, decisions) {
       const list = rows.map(([style, label, text]) => node("div", { class: "tip-row" }, swatch(style), node("span", {}, label), node("b", {}, text)));
-      const said = decisions.map((each) => node("p", {}, `${change(each)} ${each.reason}`));
+      const said = decisions.slice(0, TIP_DECISIONS).map((each) => node("p", {}, ...(each.who ? [node("b", {}, `${each.who} `)] : []), `${change(each)} · ${each.reason}`));
+      if (decisions.length > TIP_DECISIONS) said.push(node("p", {}, `and ${decisions.length - TIP_DECISIONS} more`));
       this.element.replaceChildren(node("div", { class: "tip-time" }, time), ...list, ...said);
       this.element.hidden = false;
       const box = frame.getBoundingClientRect();
@@ -133,18 +136,30 @@ const Parts = (() => {
     return follow;
   }
 
+  // The states in which any of them was paid for, each with its look: [[state, look], ...].
+  function hourStates(all) {
+    const states = [...new Set(all.flatMap((hours) => Object.keys(hours ?? {})))].filter((state) => state !== "total");
+    return states.filter((state) => all.some((hours) => hours?.[state] > 0)).map((state) => [state, HOUR_LOOKS[state] ?? "idle"]);
+  }
+
+  // Hours as a bar of its states; as long as it is of `most`.
+  function hourBar(hours, states, most) {
+    const bar = node("div", { class: "bar", "aria-hidden": "true" }, ...states.filter(([state]) => hours?.[state] > 0).map(([state, look]) => {
+      const part = node("span", { class: `fill-${look}` });
+      part.style.flexGrow = String((100 * hours[state]) / hours.total);
+      return part;
+    }));
+    bar.style.width = `${(100 * (hours?.total ?? 0)) / most}%`;
+    return bar;
+  }
+
   function gpuHours(place, hours) {
-    const states = [["serving", "ready"], ["starting", "starting"], ["draining", "draining"], ["warm", "desired"]];
-    const had = states.filter(([name]) => hours?.[name] > 0);
-    place.replaceChildren(...(had.length ? [
-      node("div", { class: "bar", "aria-hidden": "true" }, ...had.map(([name, style]) => {
-        const part = node("span", { class: `fill-${style}` });
-        part.style.flexGrow = String((100 * hours[name]) / hours.total);
-        return part;
-      })),
-      node("ul", { class: "bar-legend" }, ...had.map(([name, style]) => node("li", {}, swatch(style), node("span", {}, name), node("b", {}, Format.hours(hours[name]))))),
+    const states = hourStates([hours]);
+    place.replaceChildren(...(states.length ? [
+      hourBar(hours, states, hours.total),
+      node("ul", { class: "bar-legend" }, ...states.map(([state, look]) => node("li", {}, swatch(look), node("span", {}, state), node("b", {}, Format.hours(hours[state]))))),
     ] : [node("p", { class: "muted" }, "none yet")]));
   }
 
-  return { Tip, TableDialog, DecisionLog, followHash, table, change, gpuHours, LIMITS };
+  return { Tip, TableDialog, DecisionLog, followHash, table, change, gpuHours, hourStates, hourBar, LIMITS };
 })();

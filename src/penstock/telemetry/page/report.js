@@ -4,7 +4,7 @@
 (() => {
   const { node } = Charts;
   const byId = (id) => document.getElementById(id);
-  const [run] = JSON.parse(byId("data").textContent).runs;
+  const run = JSON.parse(byId("data").textContent);
   const { history, summary, info, windows, recorded } = run;
   const { meta } = history;
   const clock = Format.clock(meta);
@@ -42,7 +42,12 @@
     const { slo } = meta;
     for (const [id, title] of [["ttft", "TTFT"], ["itl", "ITL"]]) {
       const name = `${id}_s`;
-      if (windows.length) add("latency-charts", Figures.windowChart(id, title, name, windows, slo, 150));
+      if (windows.length) {
+        const chart = Figures.windowChart(id, title, name, windows, slo, 150);
+        // A simulated run records no single gaps, only each request's mean.
+        if (id === "itl" && info.started_unix_s === null) chart.unit += ", of requests' mean gaps";
+        add("latency-charts", chart);
+      }
       else add("latency-charts", Figures.latencyChart(id, title, name, slo[name], String(slo.percentile), 150));
     }
     const rows = [["TTFT", summary.ttft_s], ["ITL", summary.itl_s], ["End to end", summary.e2e_s]].map(
@@ -68,6 +73,13 @@
       new Charts.Chart(charts, Figures.demandChart(pool, 170, meta.pools.length > 1), page);
       new Charts.Chart(charts, Figures.replicasChart(pool, 120, meta.pools.length > 1), page);
     }
+  }
+
+  // Only where the world has nodes: a virtual cluster, or a real one.
+  function nodes() {
+    const sizes = Object.keys(history.series).map((name) => /^nodes\/(.+)\/in_use$/.exec(name)?.[1]).filter(Boolean);
+    byId("nodes").hidden = !sizes.length;
+    for (const size of sizes) add("node-charts", Figures.nodesChart(size, 130));
   }
 
   function inside() {
@@ -101,6 +113,7 @@
   head();
   target();
   pools();
+  nodes();
   inside();
   requests();
   made();

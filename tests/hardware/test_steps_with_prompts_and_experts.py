@@ -1,5 +1,7 @@
 """Step time with steps of prompts and with experts: exact over bursts, as the plain one."""
 
+from dataclasses import replace
+
 import pytest
 
 from penstock.engine.batch import Batch
@@ -7,9 +9,10 @@ from penstock.engine.config import EngineConfig
 from penstock.engine.engine import Engine
 from penstock.engine.request import EngineRequest
 from penstock.engine.timeline import Timeline
-from penstock.hardware.model_step_time import ModelStepTime, experts_read
+from penstock.hardware.steptime import StepTime, experts_read
 
-MOE = ModelStepTime.of_seconds((1e-3, 5e-3, 1e-5, 1e-9, 2e-5, 1e-8, 1e-2), expert_share=8 / 128)
+DENSE = StepTime(10**9, 10**7, 10**3, 2 * 10**7, 10**4, prefill_step=5 * 10**9)
+MOE = replace(DENSE, experts=10**10, expert_share=8 / 128)
 
 
 def ends(*, burst: bool) -> list[int]:
@@ -30,9 +33,8 @@ def test_bursts_and_single_steps_end_at_the_same_tick() -> None:
 
 def test_a_step_with_prompts_costs_more() -> None:
     """By the extra of such a step, and its tokens and pairs."""
-    dense = ModelStepTime.of_seconds((1e-3, 5e-3, 1e-5, 1e-9, 2e-5, 1e-8, 0.0), expert_share=0.0)
     decode, mixed = Batch(0, 0, 4, 400, 1), Batch(100, 5050, 4, 400, 1)
-    assert dense.first_step(mixed) - dense.first_step(decode) == 5 * 10**9 + 100 * 10**7 + 5050 * 10**3
+    assert DENSE.first_step(mixed) - DENSE.first_step(decode) == 5 * 10**9 + 100 * 10**7 + 5050 * 10**3
 
 
 def test_experts_are_read_as_tokens_touch_them() -> None:

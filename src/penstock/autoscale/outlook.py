@@ -1,0 +1,60 @@
+"""What a planner knows of demand, and its look ahead: joins history, rises and forecast. Instants only, bounded."""
+
+from dataclasses import dataclass, field, replace
+
+from penstock.autoscale.demand_history import Past, Point, dispersion, lengthen, remember
+from penstock.autoscale.forecast import Forecast, forecast, level_now
+from penstock.autoscale.rises import rise
+
+LEAST_SAMPLE_S = 2.0  # no world measures demand over less, however often one looks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What the past says, as of its cell `cell` and for one horizon: it changes that seldom, and costs a millisecond.
+
+    Args:
+        dispersed: variance of arrivals over that of Poisson's. rise: requests/s that demand may rise by.
+    """
+
+    cell: int
+    horizon_s: float
+    dispersed: float
+    rise: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """Demand of one pool, as far as it is remembered: the last hour, the hours before, and what they say."""
+
+    history: tuple[Point, ...] = ()
+    past: Past = field(default_factory=Past)
+    learnt: Learnt | None = None
+
+    @property
+    def dispersed(self) -> float:
+        """How bursty arrivals are: 1 is Poisson's, or unknown."""
+        return self.learnt.dispersed if self.learnt is not None else 1.0
+
+    def noted(self, at_s: float, rate: float) -> "Demand":
+        """With one sample more, in requests/s."""
+        history = remember(self.history, at_s, rate)
+        return replace(self, history=history, past=lengthen(self.past, history))
+
+    def ahead(
+        self, *, lead_s: float, interval_s: float, quantile: float, now_s: float
+    ) -> tuple[Forecast | None, "Demand"]:
+        """Look one lead time and one interval ahead: what is missed now is seen one interval later."""
+        if not self.history:
+            return None, self
+        horizon_s, latest = lead_s + interval_s, self.history[-1].rate
+        learnt = self.learnt
+        known = learnt is not None and (learnt.cell, learnt.horizon_s) == (self.past.last, horizon_s)
+        dispersed = learnt.dispersed if learnt is not None and known else dispersion(self.history)
+        latest_s = max(interval_s, LEAST_SAMPLE_S)
+        level = level_now(self.history, latest, latest_s=latest_s, now_s=now_s, dispersed=dispersed)
+        if learnt is None or not known:
+            up = rise(self.past, level, horizon_s=horizon_s, quantile=quantile, dispersed=dispersed)
+            learnt = Learnt(cell=self.past.last, horizon_s=horizon_s, dispersed=dispersed, rise=up)
+        ahead = forecast(self.history, level, learnt.rise, now_s=now_s, horizon_s=horizon_s, quantile=quantile)
+        return ahead, replace(self, learnt=learnt)
