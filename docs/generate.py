@@ -21,6 +21,7 @@ from penstock.simulator import metrics_spec, price_spec, world_spec
 from penstock.telemetry.control_metrics import ControlMetrics
 from penstock.telemetry.gateway_metrics import GatewayMetrics
 from penstock.telemetry.vllm_metrics import EngineGauges, VllmMetrics
+from penstock.workload import workload_spec
 
 REFERENCE = Path(__file__).parent / "reference"
 MODELS: tuple[type[BaseModel], ...] = (
@@ -60,6 +61,20 @@ WORLD_MODELS: tuple[type[BaseModel], ...] = (
     world_spec.DelaySpec,
     price_spec.VmPriceSpec,
 )
+WORKLOAD_MODELS: tuple[type[BaseModel], ...] = (
+    workload_spec.Workload,
+    workload_spec.WorkloadBody,
+    workload_spec.PartSpec,
+    workload_spec.GenerateSpec,
+    workload_spec.RateSpec,
+    workload_spec.WaveSpec,
+    workload_spec.StateSpec,
+    workload_spec.NoiseSpec,
+    workload_spec.SpikesSpec,
+    workload_spec.LengthSpec,
+    workload_spec.SystemPromptsSpec,
+    workload_spec.SessionsSpec,
+)
 
 
 def pages() -> dict[str, str]:
@@ -68,6 +83,7 @@ def pages() -> dict[str, str]:
         "deployment.schema.json": json.dumps(json_schema(), indent=1) + "\n",
         "spec.md": "\n".join(_spec_page()) + "\n",
         "world.md": "\n".join(_world_page()) + "\n",
+        "workload.md": "\n".join(_workload_page()) + "\n",
         "cli.md": "\n".join(_cli_page()) + "\n",
         "metrics.md": "\n".join(_metrics_page()) + "\n",
     }
@@ -85,11 +101,18 @@ def _world_page() -> Iterator[str]:
     yield from _models(WORLD_MODELS)
 
 
+def _workload_page() -> Iterator[str]:
+    yield "# Made workloads\n\nMade by `make docs`. A file of kind `Workload` stands wherever a command takes a trace."
+    yield "[Traces](traces.md#make-one) shows how."
+    yield from _models(WORKLOAD_MODELS)
+
+
 def _models(models: Sequence[type[BaseModel]]) -> Iterator[str]:
     for model in models:
         yield f"\n## {_title(model)}\n\n{_paragraphs(model.__doc__)}\n"
         yield "| field | default | what it does |\n|---|---|---|"
-        for field in model.model_fields.values():
+        inherited = [name for base in model.__bases__ if base in models for name in base.model_fields]
+        for field in (field for name, field in model.model_fields.items() if name not in inherited):
             yield f"| `{field.alias}` | {_default(field)} | {_what_it_does(field)} |"
 
 

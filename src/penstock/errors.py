@@ -31,6 +31,9 @@ class InputError(PenstockError):
         self.what = what
         self.fix = fix
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.where, self.what, self.fix)  # so that it crosses processes
+
 
 class GatewayError(PenstockError):
     """A request is answered with this, in the OpenAI error shape."""

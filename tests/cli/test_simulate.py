@@ -90,6 +90,27 @@ def test_a_broken_world_is_one_line(
     assert complaint in err
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        ("NC40ads", "NC41ads", "gpu.vmSize: unknown VM size 'Standard_NC41ads_H100_v5'; did you mean Standard_NC40ads"),
+        ("count: 1", "count: 3", "gpu.count: 3 GPUs, but Standard_NC40ads_H100_v5 has 1; lower it"),
+        ("ttftSeconds: 1.0", "ttftSeconds: .nan", "slo.ttftSeconds: nan will not do"),
+    ],
+)
+def test_an_impossible_deployment_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, before: str, after: str, complaint: str
+) -> None:
+    """With the file, the field and what would be right."""
+    path = tmp_path / "spec.yaml"
+    path.write_text((EXAMPLES / "demo.yaml").read_text().replace(before, after))
+    code, out, err = run(capsys, "simulate", path, *STRETCH)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert f"{path}: spec." in err
+    assert complaint in err
+
+
 def test_an_empty_stretch_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Before anything runs."""
     code, _, err = run(capsys, "simulate", EXAMPLES / "demo.yaml", "--trace", "azure-code-excerpt", "--start-s", "9999")
@@ -110,6 +131,73 @@ def test_compare_gives_deployments_and_yardsticks(capsys: pytest.CaptureFixture[
     _, out, _ = run(capsys, *arguments)
     assert all(len(line) <= 80 for line in out.splitlines())
     assert "(optimum)" in out
+
+
+BAD_TRACE = """TIMESTAMP,ContextTokens,GeneratedTokens
+2023-11-16 18:17:03,48,1
+2023-11-16 18:17:04,-4,1
+2023-11-16 18:17:06,44,1
+"""
+
+
+@pytest.mark.parametrize("command", ["simulate", "compare"])
+def test_a_bad_row_is_one_line_or_left_out_and_counted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
+) -> None:
+    """Also in the midst of a run, and where other processes read the trace."""
+    path = tmp_path / "t.csv"
+    good = "2023-11-16 18:17:03,48,1\n"
+    path.write_text(BAD_TRACE.replace(good, good * 1500))
+    arguments = (command, EXAMPLES / "demo.yaml", "--trace", path, "--json")
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [
+        f"penstock: {path} line 1502: ContextTokens is '-4'; give a whole number from 1 to 10000000"
+    ]
+    code, out, err = run(capsys, *arguments, "--skip-bad")
+    document = json.loads(out)
+    result = document["deployments"]["demo"] if command == "compare" else document
+    assert code == 0
+    assert result["requests"]["offered"] == 1501
+    assert [kind["rows"] for kind in document["skipped_rows"]] == [1]
+    assert "skipped 1 row (a length that will not do), the first: " in err
+
+
+APART = """
+apiVersion: penstock.dev/v1alpha1
+kind: InferenceDeployment
+metadata: {name: apart}
+spec:
+  model: {name: m}
+  slo: {ttftSeconds: 0.5, itlSeconds: 0.05}
+  components:
+    - {name: frontend, role: frontend}
+    - {name: prefill, role: prefill, engine: {type: simulated}, autoscaling: {by: planner, min: 1, max: 1}}
+    - {name: decode, role: decode, engine: {type: simulated}, autoscaling: {by: none}}
+"""
+FLOOD = """
+apiVersion: penstock.dev/v1alpha1
+kind: Workload
+spec: {generate: {durationSeconds: 1000000, rate: {requestsPerSecond: 1000}}}
+"""
+
+
+@pytest.mark.parametrize(
+    "spec", [APART, APART.replace("role: prefill", "role: worker").replace("    - {name: decode", "    # {")]
+)
+def test_a_backlog_without_bound_ends_the_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    """With exit code 1 and what would help: nobody waits a thousand hours for an answer that is known."""
+    monkeypatch.setattr("penstock.simulator.run.MAX_BACKLOG", 8_000)
+    deployment, flood = tmp_path / "apart.yaml", tmp_path / "flood.yaml"
+    deployment.write_text(spec)
+    flood.write_text(FLOOD)
+    code, out, err = run(capsys, "simulate", deployment, "--trace", flood, "--json")
+    assert (code, out) == (1, "")
+    last = err.splitlines()[-1]
+    assert "requests are unanswered and more come than leave" in last
+    assert "raise max" in last
 
 
 def test_compare_leaves_a_report_and_each_deployments_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -39,6 +39,21 @@ def test_a_window_needs_the_least_count_that_met_it() -> None:
     assert _need([one, two], 10.0) == [1, 0, 2, 2]
 
 
+def test_a_count_that_is_hopeless_ends_early_and_meets_nothing_after(
+    source: WorkloadSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one replica drowns, the others still tell what each window needs."""
+    monkeypatch.setattr("penstock.simulator.run.MAX_BACKLOG", 100)
+    one, four = (
+        windows_met(Job(spec=spec(replicas=count, autoscaling={"by": "none"}), source=source, world=None))
+        for count in (1, 4)
+    )
+    assert 0 < len(one) < len(four)
+    need = _need([one, four], 10.0)
+    assert len(need) == len(four)
+    assert need[-1] == 2
+
+
 def test_more_replicas_meet_more_windows(source: WorkloadSource) -> None:
     """What `need` rests on."""
     jobs = [

@@ -12,6 +12,7 @@ from penstock.errors import InputError
 from penstock.workload import azure, mooncake, penstock_jsonl
 from penstock.workload.arrival import Arrival
 from penstock.workload.detect import SHIPPED, open_trace
+from penstock.workload.prefix_chain import PrefixChain
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 
@@ -110,6 +111,9 @@ CAKE = '{"timestamp": 1, "input_length": 5, "output_length": 5, "hash_ids": []}\
         (AZURE + "2023-11-16 18:17:99.9,48,1\n", "line 2", "no time in"),
         (AZURE + "2023-02-30 18:17:09.9,48,1\n", "line 2", "no such day"),
         (AZURE + "2023-11-16 18:17:03,48,1\n2023-11-16 18:17:02,48,1\n", "line 3", "time goes back by 1 s"),
+        (AZURE + "2023-11-16 18:17:03,48,1\n2024-11-16 18:17:02,48,1\n", "line 3", "comes 366 days after"),
+        (ROW + ROW.replace("1,", "1e8,"), "line 2", "comes 1,157 days after"),
+        (CAKE.replace("1,", "1e9,"), "line 1", "comes 12 days after"),
         (AZURE + "2023-11-16 18:17:03,-48,1\n", "line 2", "ContextTokens is '-48'"),
         (AZURE + "2023-11-16 18:17:03,0,1\n", "line 2", "ContextTokens is 0"),
         (AZURE + "2023-11-16 18:17:03,48,99999999999\n", "line 2", "GeneratedTokens is"),
@@ -174,13 +178,14 @@ def test_reading_is_lazy(tmp_path: Path) -> None:
 
 @st.composite
 def workloads(draw: st.DrawFn) -> list[Arrival]:
-    instants = sorted(draw(st.lists(st.floats(0, 1e6, allow_nan=False), max_size=8)))
+    instants = sorted(draw(st.lists(st.floats(0, 6e5, allow_nan=False), max_size=8)))
     tokens = st.integers(1, 5000)
-    arrivals = []
+    arrivals, chain = [], PrefixChain()
     for at_s in instants:
         length, size = draw(tokens), draw(st.sampled_from([16, 512]))
         room = -(-length // size)
-        blocks = tuple(draw(st.lists(st.integers(0, 2**63 - 1), max_size=min(room, 4))))
+        ids = st.integers(0, 3) | st.integers(0, 2**63 - 1)
+        blocks = chain.chained(tuple(draw(st.lists(ids, max_size=min(room, 4)))))
         arrivals.append(Arrival(at_s, length, draw(tokens), blocks, size if blocks else 512))
     return arrivals
 

@@ -46,3 +46,16 @@ def test_a_stretch_takes_its_share(tmp_path: Path) -> None:
         for given in ({}, {"start_s": 40.0}, {"start_s": 40.0, "duration_s": 20.0, "speed": 2.0}, {"duration_s": 500.0})
     ]
     assert lengths == [100.0, 60.0, 10.0, 100.0]
+
+
+def test_a_workload_file_says_how_long_it_is(tmp_path: Path) -> None:
+    """As the sum and the longest of its parts; None, if a trace in it cannot be told."""
+    trace = written(tmp_path / "t.jsonl", "penstock", 201)
+    path = tmp_path / "w.yaml"
+    spec = """{phases: [{trace: %s, speed: 2, repeat: 3}, {overlay: [{generate: {durationSeconds: 7}}, {delaySeconds: 2,
+      trace: t.jsonl, durationSeconds: 6}]}]}"""
+    path.write_text(f"apiVersion: penstock.dev/v1alpha1\nkind: Workload\nspec: {spec % 't.jsonl'}\n")
+    assert span_s(open_trace(path)) == pytest.approx(158)
+    (tmp_path / "t.gz").write_bytes(gzip.compress(trace.read_bytes()))
+    path.write_text(path.read_text().replace("trace: t.jsonl, speed", "trace: t.gz, speed"))
+    assert span_s(open_trace(path)) is None

@@ -1,6 +1,7 @@
 """`penstock trace` as its users run it."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,24 @@ def test_the_azure_format_says_that_it_loses_prefixes(capsys: pytest.CaptureFixt
         (("stats", "azure-code-excerpt", "--start-s", "1e6"), "no request"),
         (("convert", "azure-code-excerpt", "--to", "csv", "--out", "x"), "'csv'"),
         (("synthesize", "--out", "/dev/null/x"), "cannot be written"),
-        (("synthesize", "--out", "x", "--turns", "0"), "--turns"),
-        (("synthesize", "--out", "x", "--shape", "ramp"), "--peak"),
+        *(
+            (("synthesize", "--out", "x", *options), f"penstock: {flag}: ")
+            for options, flag in (
+                (("--turns", "0"), "--turns"),
+                (("--shape", "ramp"), "--peak"),
+                (("--shape", "diurnal", "--rate", "5", "--peak", "1"), "--peak"),
+                (("--rate", "0"), "--rate"),
+                (("--rate", "nan"), "--rate"),
+                (("--shape", "spike", "--rate", "nan", "--peak", "5"), "--rate"),
+                (("--duration-s", "0"), "--duration-s"),
+                (("--cv", "0"), "--cv"),
+                (("--input-tokens", "0"), "--input-tokens"),
+                (("--input-tokens", "50000"), "--input-tokens"),
+                (("--output-tokens-cv", "-1"), "--output-tokens-cv"),
+                (("--system-prompts", "1"), "--system-prompts"),
+                (("--system-prompts", "1", "--system-tokens", "40000"), "--system-tokens"),
+            )
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
@@ -94,3 +111,64 @@ def test_a_file_that_breaks_off_leaves_no_half_result(capsys: pytest.CaptureFixt
     assert code == 2
     assert "line 3" in err
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+BAD = """TIMESTAMP,ContextTokens,GeneratedTokens
+2023-11-16 18:17:03,48,1
+2023-11-16 18:17:02,48,1
+2023-11-16 18:17:04,nan,1
+2023-11-16 18:17:04,-4,1
+oops
+2023-11-16 18:17:05,99999999999,1
+2023-11-16 18:17:06,44,1
+"""
+
+
+def test_bad_rows_are_left_out_and_counted_on_demand(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """By kind, with the first row of each; the rest is as if they were not there."""
+    bad, good = tmp_path / "bad.csv", tmp_path / "good.csv"
+    bad.write_text(BAD)
+    lines = BAD.splitlines(keepends=True)
+    good.write_text(lines[0] + lines[1] + lines[-1])
+    for source, *options in ((bad, "--skip-bad"), (good,)):
+        code, out, err = run(
+            capsys, "convert", source, "--to", "penstock", "--out", f"{source}.jsonl", "--json", *options
+        )
+        assert code == 0
+        if options:
+            assert [(kind["fault"], kind["rows"]) for kind in json.loads(out)["skipped_rows"]] == [
+                ("out of order", 1),
+                ("a length that will not do", 3),
+                ("not of this format", 1),
+            ]
+            assert "skipped 3 rows (a length that will not do), the first: " in err
+            assert "bad.csv line 4: ContextTokens is 'nan'" in err
+    assert (tmp_path / "bad.csv.jsonl").read_bytes() == (tmp_path / "good.csv.jsonl").read_bytes()
+    code, out, err = run(capsys, "stats", bad, "--skip-bad")
+    assert (code, err.count("skipped")) == (0, 3)
+    assert "requests    2 over 3.0 s" in out
+
+
+def test_a_file_of_nothing_but_bad_rows_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """And does not send its reader to --start-s."""
+    path = tmp_path / "bad.csv"
+    path.write_text(BAD.splitlines()[0] + "\noops\n")
+    code, _, err = run(capsys, "stats", path, "--skip-bad")
+    assert code == 2
+    assert "has no good row" in err
+    assert "line 2" in err
+
+
+def test_the_error_for_unsorted_rows_says_how_to_sort(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """And that command does."""
+    path = tmp_path / "t.csv"
+    path.write_text("".join(line for line in BAD.splitlines(keepends=True) if "18:17:03" in line or "02," in line))
+    path.write_text(BAD.splitlines()[0] + "\n" + path.read_text())
+    code, _, err = run(capsys, "stats", path)
+    assert code == 2
+    command = err.strip().rpartition("sort the file: ")[2].replace("FILE", str(path))
+    sorted_rows = subprocess.run(["bash", "-c", command], capture_output=True, check=True).stdout
+    path.write_bytes(sorted_rows)
+    code, out, _ = run(capsys, "stats", path)
+    assert code == 0
+    assert "requests    2 over 1.0 s" in out

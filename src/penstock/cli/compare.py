@@ -11,7 +11,15 @@ import typer
 from penstock.cli.compare_table import compare_table
 from penstock.cli.output import note, print_document, print_text, read_spec, read_text
 from penstock.cli.progress import Progress
-from penstock.cli.workload_options import DurationOption, SpeedOption, StartOption, TraceOption, WorldOption
+from penstock.cli.workload_options import (
+    DurationOption,
+    SkipBadOption,
+    SpeedOption,
+    StartOption,
+    TraceOption,
+    WorldOption,
+    tell_skipped,
+)
 from penstock.errors import InputError
 from penstock.messages.spec import DeploymentBody
 from penstock.simulator.compare import ATTAIN, Comparison, Yardsticks
@@ -36,6 +44,7 @@ def compare(
     duration_s: DurationOption = None,
     speed: SpeedOption = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of every delay and jitter that is drawn.")] = 0,
+    skip_bad: SkipBadOption = False,
     world: WorldOption = None,
     out: Annotated[
         Path | None,
@@ -48,8 +57,12 @@ def compare(
     Those that attained 99 % of the windows come first, the cheapest on top; then the others, by attainment.
     """
     named = _read(specs)
-    source = WorkloadSource(trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed)
-    next(source.arrivals())  # a bad trace is said at once, not by another process
+    source = WorkloadSource(
+        trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed, skip_bad=skip_bad
+    )
+    for _ in source.arrivals():  # a bad row is told at once and once, not by other processes after minutes
+        pass
+    skipped = tell_skipped(source, "penstock compare")
     surroundings = parse_world(read_text(world, "world"), source=str(world)) if world is not None else None
     records = _begin_records(out, specs, seed) if out is not None else None
     with Progress("penstock compare") as progress:
@@ -62,7 +75,7 @@ def compare(
         note(f"penstock compare: no yardsticks, since {comparison.without_why}")
     bounds = _bounds(comparison.yardsticks) if comparison.yardsticks is not None else None
     ranked = rank(comparison.results, attain=ATTAIN, optimum=bounds.optimum if bounds is not None else None)
-    document = _document(comparison, bounds)
+    document = {**_document(comparison, bounds), **skipped}
     if out is not None:
         (out / SUMMARY).write_text(json_module.dumps(document, indent=2) + "\n", encoding="utf-8")
         compared = Compared(

@@ -7,9 +7,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Any
 
 import typer
 import uvloop
@@ -18,7 +17,14 @@ from pydantic import ValidationError
 from penstock.cli.load_screen import show
 from penstock.cli.output import note, print_document, print_text
 from penstock.cli.result_table import result_table
-from penstock.cli.workload_options import DurationOption, SpeedOption, StartOption, TraceOption
+from penstock.cli.workload_options import (
+    DurationOption,
+    SkipBadOption,
+    SpeedOption,
+    StartOption,
+    TraceOption,
+    tell_skipped,
+)
 from penstock.errors import InputError
 from penstock.load.body import Endpoint
 from penstock.load.pace import OpenLoop
@@ -26,11 +32,10 @@ from penstock.load.run import LoadPlan, LoadReport, LoadRun
 from penstock.load.target import base_url, headers_for
 from penstock.messages.outcome import RequestOutcome
 from penstock.messages.spec import SloSpec
+from penstock.simulator.workload_source import WorkloadSource
 from penstock.telemetry.requests_file import outcome_to_line
 from penstock.telemetry.summary import result_to_json
 from penstock.workload.arrival import Arrival
-from penstock.workload.detect import open_trace
-from penstock.workload.window import window
 
 
 def load(
@@ -39,6 +44,7 @@ def load(
     start_s: StartOption = 0.0,
     duration_s: DurationOption = None,
     speed: SpeedOption = 1.0,
+    skip_bad: SkipBadOption = False,
     seed: Annotated[int, typer.Option(min=0, help="Of prompts and jitter; a new one misses what caches hold.")] = 0,
     model: Annotated[str | None, typer.Option(help="Default: the first that the server lists.")] = None,
     ttft_s: Annotated[float, typer.Option(help="Target of the time to first token.")] = 0.5,
@@ -70,15 +76,15 @@ def load(
         timeout_s=timeout_s,
         max_in_flight=max_in_flight,
     )
-    arrivals = window(open_trace(trace).arrivals(seed=seed), start_s=start_s, duration_s=duration_s, speed=speed)
-    first = next(arrivals, None)
-    if first is None:
-        raise InputError(trace, "has no request in that stretch", "change --start-s or --duration-s")
+    source = WorkloadSource(
+        trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed, skip_bad=skip_bad
+    )
+    arrivals = source.arrivals()
     with ExitStack() as stack:
         record = None if out is None else stack.enter_context(_begin_record(out))
         last_s = None if duration_s is None else duration_s / speed
-        report = uvloop.run(_run(plan, chain((first,), arrivals), record, last_s))
-    _tell(report, out, json=json)
+        report = uvloop.run(_run(plan, arrivals, record, last_s))
+    _tell(report, out, tell_skipped(source, "penstock load"), json=json)
     if report.broken is not None:
         raise report.broken
     requests = report.result.requests
@@ -116,8 +122,8 @@ async def _run(
                 await task
 
 
-def _tell(report: LoadReport, out: Path | None, *, json: bool) -> None:
-    document = {**result_to_json(report.result), "client": asdict(report.client)}
+def _tell(report: LoadReport, out: Path | None, skipped: dict[str, Any], *, json: bool) -> None:
+    document = {**result_to_json(report.result), "client": asdict(report.client), **skipped}
     if out is not None:
         (out / "summary.json").write_text(json_module.dumps(document, indent=2) + "\n", encoding="utf-8")
     if json:

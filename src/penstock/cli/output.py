@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from penstock.cli.check_gpus import check_gpus
 from penstock.errors import InputError
 from penstock.messages.parse_spec import parse_spec
 from penstock.messages.spec import InferenceDeployment
@@ -56,6 +57,7 @@ def log_to_stderr() -> None:
 def read_spec(path: Path) -> InferenceDeployment:
     """Read a deployment file, with engines filled in that name a profile. Raises: InputError."""
     deployment = parse_spec(read_text(path, "deployment"), source=str(path))
+    check_gpus(deployment, str(path))
     if all(component.engine.profile is None for component in deployment.spec.components):
         return deployment  # and profiles need not be imported: a worker's start-up counts towards scaling
     from penstock.cli.profiles import with_profiles

@@ -14,7 +14,15 @@ import typer
 from penstock.cli.output import note, print_document, print_text, read_spec, read_text
 from penstock.cli.progress import Progress, duration
 from penstock.cli.result_table import result_table
-from penstock.cli.workload_options import DurationOption, SpeedOption, StartOption, TraceOption, WorldOption
+from penstock.cli.workload_options import (
+    DurationOption,
+    SkipBadOption,
+    SpeedOption,
+    StartOption,
+    TraceOption,
+    WorldOption,
+    tell_skipped,
+)
 from penstock.messages.confidence import Confidence
 from penstock.messages.result import Result
 from penstock.messages.spec import DeploymentBody
@@ -40,6 +48,7 @@ def simulate(
     seeds: Annotated[
         int, typer.Option(min=1, max=1000, help="Runs, each with its own seed and profile error; gives a band.")
     ] = 1,
+    skip_bad: SkipBadOption = False,
     world: WorldOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the record and the report.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -52,7 +61,9 @@ def simulate(
     deployment = read_spec(spec).spec
     errors = _step_time_errors(deployment)
     surroundings = parse_world(read_text(world, "world"), source=str(world)) if world is not None else None
-    source = WorkloadSource(trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed)
+    source = WorkloadSource(
+        trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed, skip_bad=skip_bad
+    )
     arrivals = source.arrivals()  # a bad trace is said before anything else begins
     with ExitStack() as stack:
         others: Iterator[Result] = iter(())
@@ -73,10 +84,11 @@ def simulate(
             )
         else:
             result = complete(run(deployment, arrivals, world=surroundings, seed=seed, listeners=(watch,)).result)
+    skipped = tell_skipped(source, "penstock simulate")
     if out is not None:
         note(f"penstock simulate: the report is {write_report(out)}, its data beside it")
     if json:
-        print_document(result_to_json(result))
+        print_document({**result_to_json(result), **skipped})
     else:
         print_text(result_table(result))
 

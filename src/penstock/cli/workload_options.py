@@ -1,16 +1,30 @@
 """Options that several commands share: which stretch of which trace, and what surrounds a virtual deployment."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-TraceOption = Annotated[
-    str, typer.Option(help="A file (Azure CSV, Mooncake JSONL, Penstock JSONL), or a trace that ships.")
-]
+from penstock.cli.output import note
+from penstock.simulator.workload_source import WorkloadSource
+
+TRACE_HELP = (
+    "A file (Azure CSV, Mooncake JSONL, Penstock JSONL, or YAML of kind Workload), or the name of a trace that ships."
+)
+TraceOption = Annotated[str, typer.Option(help=TRACE_HELP)]
 StartOption = Annotated[float, typer.Option(help="Where in the trace to begin, in its seconds.")]
 DurationOption = Annotated[float | None, typer.Option(min=0, help="How much of it, in its seconds; default: all.")]
+SkipBadOption = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out rows that are wrong, and say how many of which kind.")
+]
 SpeedOption = Annotated[float, typer.Option(help="Times as fast: 2 doubles the rate.")]
 WorldOption = Annotated[
     Path | None, typer.Option(help="Nodes, delays and metrics (kind VirtualCluster); default: as `up` has them.")
 ]
+
+
+def tell_skipped(source: WorkloadSource, command: str) -> dict[str, Any]:
+    """Say on stderr which rows were left out. Returns: what a JSON document adds where rows may be left out."""
+    for line in source.skipped.lines():
+        note(f"{command}: {line}")
+    return {"skipped_rows": source.skipped.document()} if source.skip_bad else {}

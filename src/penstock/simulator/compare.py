@@ -8,6 +8,7 @@ independent, so they are spread over all cores.
 The yardsticks are those of one pool of GPU replicas: a deployment with prefill and decode apart has none yet.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import Any
 from penstock.autoscale.base import Policy
 from penstock.autoscale.clairvoyant import Bound, clairvoyant_bound
 from penstock.autoscale.reactive import ReactivePolicy
+from penstock.errors import GiveUp
 from penstock.hardware.vm_sizes import vm_size
 from penstock.messages.result import Result
 from penstock.messages.scaling_spec import NoScaling
@@ -138,9 +140,15 @@ def run_job(job: Job) -> Result:
 def windows_met(job: Job) -> list[tuple[float, bool]]:
     """One run: where each window that had a request starts, and whether it was met."""
     records = Records(job.spec.slo)
-    simulate(
-        job.spec, job.source.arrivals(), world=job.world, seed=job.source.seed, listeners=watchers(), records=records
-    )
+    with contextlib.suppress(GiveUp):  # too few replicas by far: no window after that is met
+        simulate(
+            job.spec,
+            job.source.arrivals(),
+            world=job.world,
+            seed=job.source.seed,
+            listeners=watchers(),
+            records=records,
+        )
     return [(window.start_s, window.met(job.spec.slo)) for window in records.summary.windows]
 
 
@@ -193,9 +201,10 @@ def _enough(
 def _need(met_by_count: Sequence[list[tuple[float, bool]]], window_s: float) -> list[int]:
     """The least count that met each window, or the largest tried where none did; 0 where no request came."""
     most = len(met_by_count)
-    length = max(round(start_s / window_s) for start_s, _ in met_by_count[0]) + 1
+    windows = max(met_by_count, key=len)  # a run that gave up has fewer
+    length = max(round(start_s / window_s) for start_s, _ in windows) + 1
     need = [0] * length
-    for start_s, _ in met_by_count[0]:
+    for start_s, _ in windows:
         need[round(start_s / window_s)] = most
     for count in range(most, 0, -1):
         for start_s, met in met_by_count[count - 1]:

@@ -56,8 +56,8 @@ def simulate(
         policies: by component, instead of those that the spec asks for.
         listeners: are told of everything seen and decided, beside those that make the result.
         records: who is told of each request; by default nobody else is.
-    Raises: InputError, for a deployment or world that could not be; GiveUp, if the backlog grows without bound; and
-        whatever the world, a policy or a listener raises.
+    Raises: InputError, for a deployment or world that could not be, or at a bad row of the workload; GiveUp, if the
+        backlog grows without bound; and whatever the world, a policy or a listener raises.
     """
     began_s = time.perf_counter()
     clock = VirtualClock()

@@ -16,6 +16,7 @@ from heapq import heappop, heappush
 from penstock.engine.batch import Progress
 from penstock.engine.config import EngineConfig
 from penstock.engine.timeline import Moment
+from penstock.errors import InputError
 from penstock.hardware.steptime import TICKS_PER_S, StepTime
 from penstock.kvcache.pool import CacheEvent, PagesStored
 from penstock.messages.spec import ComponentSpec, DeploymentBody
@@ -26,7 +27,7 @@ from penstock.simulator.flight import Flight
 from penstock.simulator.losses import Losses
 from penstock.simulator.records import Records
 from penstock.simulator.virtual_worker import Heap, VirtualWorker
-from penstock.workload.arrival import Arrival
+from penstock.workload.arrival import BLOCK_TOKENS, Arrival
 
 NEVER = 1 << 200  # an instant after all others
 _BLOCK_TOKENS = 16  # of a workload that names no blocks; nothing depends on it
@@ -65,7 +66,9 @@ class Serving:
         self._number = 0
         first = next(arrivals, None)
         self._take(first)
-        self._page_tokens = first.block_tokens if first is not None and first.prefix_blocks else 0
+        self._page_tokens = first.block_tokens if first is not None else 0
+        if first is not None and (first.prefix_blocks or first.block_tokens != BLOCK_TOKENS):
+            _blocks_fit(spec, first.block_tokens)
         self.router = Router(
             spec.routing.policy, spec.slo.ttft_s, spec.slo.itl_s, block_tokens=self._page_tokens or _BLOCK_TOKENS
         )
@@ -239,3 +242,14 @@ class Serving:
             del self.workers[worker.id]
             worker.due = None
             self._drained(worker.id)
+
+
+def _blocks_fit(spec: DeploymentBody, tokens: int) -> None:
+    """Raises: InputError, unless a block of the trace is a whole number of blocks of each engine."""
+    for pool in spec.pools:
+        if tokens % pool.engine.block_tokens:
+            raise InputError(
+                f"components {pool.name}: engine.blockTokens",
+                f"{pool.engine.block_tokens} does not divide the trace's prefix blocks of {tokens} tokens",
+                "give a divisor",
+            )

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from typing import IO
 
-from penstock.errors import InputError
 from penstock.workload.arrival import Arrival
-from penstock.workload.trace_lines import TraceLines, check_order, check_tokens, shown
+from penstock.workload.bad_rows import BadRow, Fault
+from penstock.workload.trace_lines import TraceLines, check_step, check_tokens, shown
 
 NAME = "azure"
 _HEADER = (b"TIMESTAMP", b"ContextTokens", b"GeneratedTokens")
@@ -22,6 +22,7 @@ _TIME = re.compile(
 )
 _PLAIN_TIME = re.compile(rb"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\.\d{7}")  # as published: seven digits, no offset
 _MINUTE_NS = 60 * 10**9
+_SORT = "(head -n 1 FILE; tail -n +2 FILE | sort)"
 _WRITTEN_FROM = date(2000, 1, 1)  # traces that we write have no wall time of their own
 
 
@@ -37,42 +38,41 @@ def read(lines: TraceLines, *, seed: int) -> Iterator[Arrival]:
     start_ns: int | None = None
     previous_s = 0.0
     minute, minute_ns = b"", 0  # the last row's, to its colon, and when it began: most rows share it
-    numbered = iter(lines)
-    next(numbered, None)
-    for number, line in numbered:
-        fields = line.split(b",")
-        if len(fields) != 3:
-            raise InputError(
-                lines.at(number),
-                f"{len(fields)} fields in {shown(line)!r}",
-                "give TIMESTAMP,ContextTokens,GeneratedTokens",
+    for number, line in _after_header(lines):
+        try:
+            fields = line.split(b",")
+            if len(fields) != 3:
+                raise _no_row(lines, number, f"{len(fields)} fields in {shown(line)!r}")
+            stamp = fields[0]
+            second, fraction = stamp[17:19], stamp[20:]
+            if (
+                stamp[:17] == minute
+                and stamp[19:20] == b"."
+                and second.isdigit()
+                and second < b"60"
+                and fraction.isdigit()
+                and len(fraction) == 7
+            ):
+                at_ns = minute_ns + int(second) * 10**9 + int(fraction) * 100
+            else:
+                at_ns = _nanoseconds(stamp, days, lines, number)
+                if _PLAIN_TIME.fullmatch(stamp):
+                    minute, minute_ns = stamp[:17], at_ns - at_ns % _MINUTE_NS
+            arrival_s = 0.0 if start_ns is None else (at_ns - start_ns) / 1e9
+            if not previous_s <= arrival_s <= previous_s + lines.longest_silence_s:
+                check_step(arrival_s, previous_s, lines.at(number), _SORT)
+            arrival = Arrival(
+                arrival_s,
+                _count(fields[1], "ContextTokens", lines, number),
+                _count(fields[2], "GeneratedTokens", lines, number),
             )
-        stamp = fields[0]
-        second, fraction = stamp[17:19], stamp[20:]
-        if (
-            stamp[:17] == minute
-            and stamp[19:20] == b"."
-            and second.isdigit()
-            and second < b"60"
-            and fraction.isdigit()
-            and len(fraction) == 7
-        ):
-            at_ns = minute_ns + int(second) * 10**9 + int(fraction) * 100
-        else:
-            at_ns = _nanoseconds(stamp, days, lines, number)
-            if _PLAIN_TIME.fullmatch(stamp):
-                minute, minute_ns = stamp[:17], at_ns - at_ns % _MINUTE_NS
+        except BadRow as bad:
+            lines.bad(bad)
+            continue
         if start_ns is None:
             start_ns = at_ns
-        arrival_s = (at_ns - start_ns) / 1e9
-        if arrival_s < previous_s:
-            check_order(arrival_s, previous_s, lines.at(number))
         previous_s = arrival_s
-        yield Arrival(
-            arrival_s,
-            _count(fields[1], "ContextTokens", lines, number),
-            _count(fields[2], "GeneratedTokens", lines, number),
-        )
+        yield arrival
 
 
 def write(arrivals: Iterable[Arrival], file: IO[bytes]) -> int:
@@ -92,18 +92,31 @@ def write(arrivals: Iterable[Arrival], file: IO[bytes]) -> int:
     return count
 
 
+def _after_header(lines: TraceLines) -> Iterator[tuple[int, bytes]]:
+    numbered = iter(lines)
+    for number, line in numbered:
+        if matches(line):
+            break
+        lines.bad(_no_row(lines, number, f"no header in {shown(line)!r}"))
+    return numbered
+
+
+def _no_row(lines: TraceLines, number: int, what: str) -> BadRow:
+    return BadRow(Fault.NO_ROW, lines.at(number), what, "give TIMESTAMP,ContextTokens,GeneratedTokens")
+
+
 def _nanoseconds(field: bytes, days: dict[bytes, int], lines: TraceLines, number: int) -> int:
     found = _TIME.fullmatch(field.strip())
     fix = "give it as 2023-11-16 18:17:03.9799600"
     if found is None:
-        raise InputError(lines.at(number), f"no time in {shown(field)!r}", fix)
+        raise BadRow(Fault.TIME, lines.at(number), f"no time in {shown(field)!r}", fix)
     day, hour, minute, second, fraction, sign, offset_hours, offset_minutes = found.groups()
     ordinal = days.get(day)
     if ordinal is None:
         try:
             ordinal = days[day] = date.fromisoformat(day.decode()).toordinal()
         except ValueError as error:
-            raise InputError(lines.at(number), f"no such day: {shown(day)}", fix) from error
+            raise BadRow(Fault.TIME, lines.at(number), f"no such day: {shown(day)}", fix) from error
     seconds = ordinal * 86_400 + int(hour) * 3600 + int(minute) * 60 + int(second)
     if sign is not None:
         offset_s = int(offset_hours) * 3600 + int(offset_minutes) * 60

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from penstock.errors import InputError
+from penstock.workload.bad_rows import BadRow, Fault
 from penstock.workload.trace_lines import TraceLines, shown
 
 MAX_BLOCK_ID = 2**63 - 1
@@ -12,51 +12,58 @@ _NUMBERS = (int, float)
 
 
 def parse_object(line: bytes, lines: TraceLines, number: int) -> dict[str, Any]:
-    """Raises: InputError, if the line is not one JSON object."""
+    """Raises: BadRow, if the line is not one JSON object."""
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise InputError(
+        raise BadRow(
+            Fault.NO_ROW,
             lines.at(number),
             f"not JSON ({error}): {shown(line)}",
             "give one JSON object a line; the line may be cut off",
         ) from error
     if not isinstance(value, dict):
-        raise InputError(lines.at(number), f"not a JSON object: {shown(line)}", "give one JSON object a line")
+        raise BadRow(Fault.NO_ROW, lines.at(number), f"not a JSON object: {shown(line)}", "give one JSON object a line")
     return value
 
 
 def field_of(value: dict[str, Any], name: str, lines: TraceLines, number: int) -> Any:
-    """Raises: InputError, if the object has no such field."""
+    """Raises: BadRow, if the object has no such field."""
     try:
         return value[name]
     except KeyError:
-        raise InputError(lines.at(number), f"no field {name!r}", f"add {name}, as in the lines before") from None
+        raise BadRow(
+            Fault.FIELD_MISSING, lines.at(number), f"no field {name!r}", f"add {name}, as in the lines before"
+        ) from None
 
 
 def check_time(value: object, name: str, lines: TraceLines, number: int, *, most: float) -> float:
-    """A time from 0 to `most`, as it stands. Raises: InputError."""
+    """A time from 0 to `most`, as it stands. Raises: BadRow."""
     if type(value) in _NUMBERS and 0 <= value <= most:  # type: ignore[operator]  # no bool: its type is another
         return value  # type: ignore[return-value]
-    raise InputError(lines.at(number), f"{name} is {shown(value)}", f"give a number from 0 to {most:g}")
+    raise BadRow(Fault.TIME, lines.at(number), f"{name} is {shown(value)}", f"give a number from 0 to {most:g}")
 
 
 def check_blocks(
     value: object, name: str, input_tokens: int, block_tokens: int, lines: TraceLines, number: int
 ) -> tuple[int, ...]:
-    """The ids of a prompt's blocks. Raises: InputError, if one is no id, or there are more than the prompt can hold."""
+    """The ids of a prompt's blocks. Raises: BadRow, if one is no id, or there are more than the prompt can hold."""
     if not isinstance(value, list):
-        raise InputError(lines.at(number), f"{name} is {shown(value)}", "give a list of whole numbers")
+        raise BadRow(Fault.BLOCKS, lines.at(number), f"{name} is {shown(value)}", "give a list of whole numbers")
     if value and (set(map(type, value)) != {int} or min(value) < 0 or max(value) > MAX_BLOCK_ID):
         for block in value:
             if type(block) is int and 0 <= block <= MAX_BLOCK_ID:
                 continue
-            raise InputError(
-                lines.at(number), f"{name} holds {shown(block)}", f"give whole numbers from 0 to {MAX_BLOCK_ID}"
+            raise BadRow(
+                Fault.BLOCKS,
+                lines.at(number),
+                f"{name} holds {shown(block)}",
+                f"give whole numbers from 0 to {MAX_BLOCK_ID}",
             )
     room = -(-input_tokens // block_tokens)
     if len(value) > room:
-        raise InputError(
+        raise BadRow(
+            Fault.BLOCKS,
             lines.at(number),
             f"{name} has {len(value)} blocks, but {input_tokens} tokens fill {room} of {block_tokens}",
             "cut the list or correct the length",

@@ -16,8 +16,9 @@ import orjson
 
 from penstock.errors import InputError
 from penstock.workload.arrival import BLOCK_TOKENS, Arrival
+from penstock.workload.bad_rows import BadRow
 from penstock.workload.json_line import check_blocks, check_time, field_of, parse_object
-from penstock.workload.trace_lines import TraceLines, check_order, check_tokens
+from penstock.workload.trace_lines import TraceLines, check_step, check_tokens
 
 NAME = "mooncake"
 QUANTUM_MS = 3000
@@ -25,6 +26,7 @@ _NEAR_MS = 10  # the published traces say 2999, 3000, 3001, ... for one instant
 _LOOK_AHEAD = 1000  # lines by which quantisation is judged
 _MAX_TOGETHER = 100_000  # requests of one quantum held at once; more is a wrong unit of time
 _MAX_MS = 1e12  # 30 years
+_SORT = "jq -sc 'sort_by(.timestamp)[]' FILE"
 
 
 def matches(first_line: bytes) -> bool:
@@ -68,18 +70,24 @@ def write(arrivals: Iterable[Arrival], file: IO[bytes]) -> int:
 def _parse(lines: TraceLines) -> Iterator[Arrival]:
     previous_s = 0.0
     for number, line in lines:
-        row = parse_object(line, lines, number)
-        time_s = check_time(field_of(row, "timestamp", lines, number), "timestamp", lines, number, most=_MAX_MS) / 1000
-        if time_s < previous_s:
-            check_order(time_s, previous_s, lines.at(number))
+        try:
+            row = parse_object(line, lines, number)
+            time_ms = check_time(field_of(row, "timestamp", lines, number), "timestamp", lines, number, most=_MAX_MS)
+            time_s = time_ms / 1000
+            if not previous_s <= time_s <= previous_s + lines.longest_silence_s:
+                check_step(time_s, previous_s, lines.at(number), _SORT)
+            tokens = check_tokens(field_of(row, "input_length", lines, number), "input_length", lines.at(number))
+            arrival = Arrival(
+                time_s,
+                tokens,
+                check_tokens(field_of(row, "output_length", lines, number), "output_length", lines.at(number)),
+                check_blocks(row.get("hash_ids", []), "hash_ids", tokens, BLOCK_TOKENS, lines, number),
+            )
+        except BadRow as bad:
+            lines.bad(bad)
+            continue
         previous_s = time_s
-        tokens = check_tokens(field_of(row, "input_length", lines, number), "input_length", lines.at(number))
-        yield Arrival(
-            time_s,
-            tokens,
-            check_tokens(field_of(row, "output_length", lines, number), "output_length", lines.at(number)),
-            check_blocks(row.get("hash_ids", []), "hash_ids", tokens, BLOCK_TOKENS, lines, number),
-        )
+        yield arrival
 
 
 def _quantum(arrival: Arrival) -> int:
