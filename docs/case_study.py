@@ -1,7 +1,6 @@
 """Writes docs/case-study.md and its chart by simulation: `make case-study`. Takes about four minutes on two cores."""
 
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,18 +16,10 @@ from penstock.simulator.compare import Job, run_job
 from penstock.simulator.parse_world import parse_world
 from penstock.simulator.workload_source import WorkloadSource
 from penstock.simulator.world_spec import WorldSpec
-from penstock.workload import penstock_jsonl
-from penstock.workload.pace import Pace
-from penstock.workload.synthesize import LengthLaw, Recipe, synthesize
 
 DOCS = Path(__file__).parent
 EXAMPLES = DOCS.parent / "examples" / "case-study"
 HOURS = 1.5
-RECIPE = Recipe(
-    pace=Pace(duration_s=HOURS * 3600, rate=36.0),
-    new_tokens=LengthLaw(flag="", mean=3000, cv=0.3, most=16_384),
-    output_tokens=LengthLaw(flag="", mean=250, cv=0.3, most=16_384),
-)
 COLOURS = {"ready": "#009E73", "desired": "#555555"}
 Edit = Callable[[dict[str, Any], dict[str, Any]], None]
 
@@ -82,17 +73,13 @@ def load(variant: Variant) -> tuple[DeploymentBody, WorldSpec]:
 
 def run() -> list[Result]:
     """Every variant, over all cores."""
-    with tempfile.TemporaryDirectory() as folder:
-        trace = Path(folder) / "constant.jsonl"
-        with trace.open("wb") as file:
-            penstock_jsonl.write(synthesize(RECIPE, seed=0), file)
-        source = WorkloadSource(trace=str(trace))
-        jobs = []
-        for variant in VARIANTS:
-            spec, world = load(variant)
-            jobs.append(Job(spec=spec, source=source, world=world))
-        with ProcessPoolExecutor() as pool:
-            return list(pool.map(run_job, jobs))
+    source = WorkloadSource(trace=str(EXAMPLES / "workload.yaml"))
+    jobs = []
+    for variant in VARIANTS:
+        spec, world = load(variant)
+        jobs.append(Job(spec=spec, source=source, world=world))
+    with ProcessPoolExecutor() as pool:
+        return list(pool.map(run_job, jobs))
 
 
 def table(results: Sequence[Result]) -> str:
