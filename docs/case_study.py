@@ -12,7 +12,7 @@ import yaml
 from penstock.messages.parse_spec import parse_spec
 from penstock.messages.result import Result
 from penstock.messages.spec import DeploymentBody
-from penstock.simulator.compare import Job, run_job
+from penstock.simulator.jobs import Job, run_job
 from penstock.simulator.parse_world import parse_world
 from penstock.simulator.workload_source import WorkloadSource
 from penstock.simulator.world_spec import WorldSpec

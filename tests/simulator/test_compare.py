@@ -6,8 +6,10 @@ import pytest
 from virtual_runs import deployment, workload
 
 from penstock.messages.spec import DeploymentBody
-from penstock.simulator.compare import Job, _need, compare, run_job, windows_met
+from penstock.simulator.compare import compare
+from penstock.simulator.jobs import Job, run_job, windows_met
 from penstock.simulator.workload_source import WorkloadSource
+from penstock.simulator.yardsticks import _need
 from penstock.workload import penstock_jsonl
 
 POOL = {

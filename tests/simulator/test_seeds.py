@@ -12,7 +12,7 @@ from virtual_runs import deployment, workload
 from penstock.cli.main import main
 from penstock.messages.confidence import Confidence
 from penstock.messages.result import Latency, Requests, Result, Tokens
-from penstock.simulator.compare import Job
+from penstock.simulator.jobs import Job
 from penstock.simulator.seeds import band, further_jobs, run_all, scaled
 from penstock.simulator.workload_source import WorkloadSource
 from penstock.workload import penstock_jsonl

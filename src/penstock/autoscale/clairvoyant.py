@@ -38,23 +38,26 @@ class Bound:
         return self.serving_s + self.starting_s
 
 
-def clairvoyant_bound(need: Sequence[int], *, window_s: float, lead_s: float, may_miss: float = 0.01) -> Bound:
+def clairvoyant_bound(
+    need: Sequence[int], *, window_s: float, lead_s: float, may_miss: float = 0.01, standing: int = 0
+) -> Bound:
     """Find the cheapest counts.
 
     Args:
         need: replicas that each window needed; shape (n_windows,).
-        lead_s: from asking for a replica until it serves; all are off before the first window.
+        lead_s: from asking for a replica until it serves.
+        standing: replicas that serve before the first window; the others are off.
         may_miss: share of the windows that may have fewer than they needed, 0 to 1.
     """
     if not need:
         return Bound(counts=(), serving_s=0.0, starting_s=0.0, missed=0)
     budget = math.floor(may_miss * len(need) + 1e-9)
     most = max(need) * (window_s + lead_s) + 1.0  # worth more than any window can cost: nothing is missed
-    best = _cheapest(need, window_s, lead_s, most)
+    best = _cheapest(need, window_s, lead_s, most, standing)
     low, high = 0.0, most
     for _ in range(_HALVINGS if budget else 0):
         price = (low + high) / 2
-        found = _cheapest(need, window_s, lead_s, price)
+        found = _cheapest(need, window_s, lead_s, price, standing)
         if found.missed > budget:
             low = price
         else:
@@ -64,10 +67,10 @@ def clairvoyant_bound(need: Sequence[int], *, window_s: float, lead_s: float, ma
     return best
 
 
-def _cheapest(need: Sequence[int], window_s: float, lead_s: float, miss_s: float) -> Bound:
+def _cheapest(need: Sequence[int], window_s: float, lead_s: float, miss_s: float, standing: int) -> Bound:
     """The counts of least cost, where each missed window costs `miss_s` replica-seconds more."""
     counts = range(max(need) + 1)
-    cost = [0.0 if count == 0 else math.inf for count in counts]  # before the first window nothing runs
+    cost = [0.0 if count == min(standing, max(need)) else math.inf for count in counts]
     came_from: list[list[int]] = []
     for needed in need:
         cost, origin = _step(cost, lead_s)
@@ -79,7 +82,9 @@ def _cheapest(need: Sequence[int], window_s: float, lead_s: float, miss_s: float
         path.append(count)
         count = origin[count]
     path.reverse()
-    started = sum(max(0, after - before) for before, after in zip([0, *path], path, strict=False))
+    started = sum(
+        max(0, after - before) for before, after in zip([min(standing, max(need)), *path], path, strict=False)
+    )
     return Bound(
         counts=tuple(path),
         serving_s=sum(path) * window_s,

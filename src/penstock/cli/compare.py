@@ -22,12 +22,13 @@ from penstock.cli.workload_options import (
 )
 from penstock.errors import InputError
 from penstock.messages.spec import DeploymentBody
-from penstock.simulator.compare import ATTAIN, Comparison, Yardsticks
+from penstock.simulator.compare import Comparison
 from penstock.simulator.compare import compare as run
 from penstock.simulator.parse_world import parse_world
 from penstock.simulator.recorded_run import RunRecord
 from penstock.simulator.watched_jobs import JobsSeen
 from penstock.simulator.workload_source import WorkloadSource
+from penstock.simulator.yardsticks import ATTAIN, Yardsticks
 from penstock.telemetry.comparison_report import Bounds, Compared, write_comparison
 from penstock.telemetry.ranking import Spent, rank, standing
 from penstock.telemetry.report import REPORT, SUMMARY

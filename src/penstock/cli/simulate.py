@@ -26,7 +26,7 @@ from penstock.cli.workload_options import (
 from penstock.messages.confidence import Confidence
 from penstock.messages.result import Result
 from penstock.messages.spec import DeploymentBody
-from penstock.simulator.compare import Job
+from penstock.simulator.jobs import Job
 from penstock.simulator.parse_world import parse_world
 from penstock.simulator.recorded_run import RunRecord, simulate_recorded
 from penstock.simulator.run import simulate as run

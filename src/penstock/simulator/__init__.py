@@ -11,6 +11,6 @@
 - Its metrics: `metric_path` (who is scraped when), `prometheus` (what queries make of that).
 - Its file: `parse_world`, `world_spec`, `metrics_spec`, `price_spec`.
 - `seeds`: several runs, and the band in which their figures lie.
-- Yardsticks: `compare` (several runs and two bounds), `hindsight`; `workload_source`: a trace that any process can
-  open.
+- `compare`: several runs, and what would have been enough (`yardsticks`, `hindsight`). `jobs`: a run in another
+  process. `workload_source`: a trace that any process can open.
 """

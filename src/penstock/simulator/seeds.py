@@ -17,7 +17,7 @@ from penstock.messages.confidence import Confidence
 from penstock.messages.engine_spec import StepTimeSpec
 from penstock.messages.result import Result
 from penstock.messages.spec import ComponentSpec, DeploymentBody
-from penstock.simulator.compare import Job, run_job
+from penstock.simulator.jobs import Job, run_job
 
 LOW, HIGH = 0.05, 0.95
 _PREFILL = ("prefill_step_s", "prefill_token_s", "prefill_attention_s")

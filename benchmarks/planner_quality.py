@@ -1,0 +1,131 @@
+"""How good the planner is with its defaults: workloads by lead times, beside HPA, KEDA, static peak and two yardsticks.
+
+For each, GPU-hours and the share of windows within target. The optimum knows the future and pays the lead time; the
+best simple policy's two numbers are chosen in hindsight on the same workload. All begin with what the first windows
+need. One engine for all: a replica carries about 1.7 requests/s of 1,000 tokens in and 150 out.
+
+    python benchmarks/planner_quality.py --minutes 180 --lead 60 180 480
+    python benchmarks/planner_quality.py --only azure --azure AzureLLMInferenceTrace_code.csv
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.messages.parse_spec import parse_spec
+from penstock.messages.result import Result
+from penstock.messages.spec import DeploymentBody
+from penstock.simulator.jobs import Job, run_job
+from penstock.simulator.workload_source import WorkloadSource
+from penstock.simulator.world_spec import WorldSpec
+from penstock.simulator.yardsticks import needed, yardsticks_of
+
+WORKLOADS = Path(__file__).parent.parent / "examples" / "workloads"
+MOST = 40
+HOUR_S = 3600.0
+SPEC = """
+apiVersion: penstock.dev/v1alpha1
+kind: InferenceDeployment
+metadata: {{name: quality}}
+spec:
+  model: {{name: any}}
+  slo: {{ttftSeconds: {ttft_s}, itlSeconds: 0.1, percentile: 95}}
+  components:
+    - name: worker
+      role: worker
+      replicas: {replicas}
+      engine:
+        type: simulated
+        maxModelLen: 140000
+        kvBlocks: 30000
+        stepTime:
+          baseSeconds: 0.02
+          prefillTokenSeconds: 2.0e-4
+          prefillAttentionSeconds: 2.0e-9
+          sequenceSeconds: 0.0002
+          contextTokenSeconds: 1.0e-7
+        startup: {{coldSeconds: {lead_s}, warmSeconds: {lead_s}}}
+      gpu: {{vmSize: Standard_NC40ads_H100_v5, count: 1}}
+      autoscaling: {scaling}
+"""
+OWNERS = {
+    "planner": "{by: planner, min: 1, max: 40}",
+    "hpa": "{by: hpa, min: 1, max: 40, requestsPerSecond: 1.2}",
+    "keda": "{by: keda, min: 1, max: 40, triggers: [{metric: in_flight_requests, threshold: 8}]}",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A workload, and the TTFT that is asked for: the longest prompts of some take seconds alone."""
+
+    name: str
+    source: WorkloadSource
+    ttft_s: float = 1.5
+
+
+def spec_of(case: Case, scaling: str, *, replicas: int, lead_s: float) -> DeploymentBody:
+    """The deployment of one run."""
+    text = SPEC.format(ttft_s=case.ttft_s, replicas=replicas, lead_s=lead_s, scaling=scaling)
+    return parse_spec(text, source=case.name).spec
+
+
+def cases(arguments: argparse.Namespace) -> Iterator[Case]:
+    """The workloads that were asked for."""
+    length_s = arguments.minutes * 60.0
+    starts_s = {"day": 7 * HOUR_S, "business-hours": 7 * HOUR_S}
+    for path in sorted(WORKLOADS.glob("*.yaml")):
+        start_s = starts_s.get(path.stem, 0.0)
+        yield Case(name=path.stem, source=WorkloadSource(trace=str(path), start_s=start_s, duration_s=length_s))
+    for name, ttft_s in (("azure", 3.0), ("mooncake", 10.0)):
+        if (trace := getattr(arguments, name)) is not None:
+            yield Case(name=name, source=WorkloadSource(trace=trace), ttft_s=ttft_s)
+
+
+def rows(case: Case, leads_s: Sequence[float], pool: Executor) -> Iterator[str]:
+    """A line for each lead time."""
+    world = WorldSpec(running=True)
+    need = needed(spec_of(case, OWNERS["planner"], replicas=1, lead_s=0.0), MOST, case.source, pool)
+    for lead_s in leads_s:
+        first = max(1, *need[: int(lead_s / 60) + 2])
+        specs = {name: spec_of(case, scaling, replicas=first, lead_s=lead_s) for name, scaling in OWNERS.items()}
+        running = {
+            name: pool.submit(run_job, Job(spec=spec, source=case.source, world=world)) for name, spec in specs.items()
+        }
+        found = yardsticks_of(specs["planner"], MOST, case.source, world, pool, need=need)
+        optimum_h = found.optimum.total_s / HOUR_S
+        cells = [f"{case.name:14} {lead_s:4.0f} {optimum_h:8.1f} {max(need) * len(need) / 60:8.1f}"]
+        cells += [told(result) for result in (found.hindsight.result, *(run.result() for run in running.values()))]
+        yield " ".join(cells)
+
+
+def told(result: Result) -> str:
+    """GPU-hours, and windows within target."""
+    assert result.gpu_hours is not None
+    assert result.slo is not None
+    return f"{result.gpu_hours.total:7.1f} {100 * result.slo.attainment:5.1f}%"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=180.0, help="of each made workload")
+    parser.add_argument("--lead", type=float, nargs="+", default=[60.0, 180.0, 480.0], help="seconds")
+    parser.add_argument("--azure", help="AzureLLMInferenceTrace_code.csv")
+    parser.add_argument("--mooncake", help="Mooncake's conversation_trace.jsonl")
+    parser.add_argument("--only", nargs="*", help="these workloads")
+    arguments = parser.parse_args()
+    heads = ("hindsight", *OWNERS)
+    print(f"{'workload':14} lead  optimum   static " + " ".join(f"{head:>14}" for head in heads), flush=True)
+    with ProcessPoolExecutor() as pool:
+        for case in cases(arguments):
+            if not arguments.only or case.name in arguments.only:
+                for row in rows(case, arguments.lead, pool):
+                    print(row, flush=True)
+    print("GPU-hours, and windows within target", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
