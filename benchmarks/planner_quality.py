@@ -76,7 +76,7 @@ def spec_of(case: Case, scaling: str, *, replicas: int, lead_s: float) -> Deploy
 def cases(arguments: argparse.Namespace) -> Iterator[Case]:
     """The workloads that were asked for."""
     length_s = arguments.minutes * 60.0
-    starts_s = {"day": 7 * HOUR_S, "business-hours": 7 * HOUR_S}
+    starts_s = {"day": 7 * HOUR_S, "business-hours": 8 * HOUR_S}
     for path in sorted(WORKLOADS.glob("*.yaml")):
         start_s = starts_s.get(path.stem, 0.0)
         yield Case(name=path.stem, source=WorkloadSource(trace=str(path), start_s=start_s, duration_s=length_s))
