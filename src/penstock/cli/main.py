@@ -35,6 +35,7 @@ COMMANDS = {
     "worker": "penstock.cli.worker:worker",
     "planner": "penstock.cli.planner:planner",
 }
+SERVERS = ("up", "gateway", "worker", "planner")  # they have handlers of their own before they have children
 
 
 def build(names: Sequence[str]) -> typer.Typer:
@@ -75,7 +76,6 @@ def _tell_version(asked: bool) -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """Run one subcommand and exit."""
     tether_to_parent()
-    signal.signal(signal.SIGTERM, _end_on_sigterm)
     given = sys.argv[1:] if args is None else list(args)
     sys.exit(_run(given))
 
@@ -84,8 +84,8 @@ def _run(args: list[str]) -> int:
     wanted = next((arg for arg in args if not arg.startswith("-")), None)
     try:
         app = build([wanted] if wanted in COMMANDS else list(COMMANDS))
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see `program`
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if wanted not in SERVERS:
+            _raise_on_signals()
         return int(app(args or ["--help"], prog_name="penstock", standalone_mode=False) or 0)
     except InputError as error:
         return _complain(str(error), 2)
@@ -108,6 +108,17 @@ def _complain(message: str, code: int) -> int:
 def _help_command(error: TyperException) -> str:
     context = getattr(error, "ctx", None)
     return f"{context.command_path if context else 'penstock'} --help"
+
+
+def _raise_on_signals() -> None:
+    """Ctrl-C and SIGTERM unwind the command, children included. A server hears them itself, once it has begun any.
+
+    Not before everything is loaded: what is raised in the midst of an import may be swallowed there, and never come
+    again.
+    """
+    signal.signal(signal.SIGTERM, _end_on_sigterm)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see `program`
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _end_on_sigterm(number: int, frame: FrameType | None) -> None:
