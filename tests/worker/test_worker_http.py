@@ -200,7 +200,7 @@ def test_a_lone_request_takes_the_time_of_its_steps(start_worker: Launcher) -> N
     best = None
     with client_of(worker) as client:
         client.completions.create(model="penstock/tiny", prompt=[299], max_tokens=2)  # opens the connection
-        for attempt in range(3):  # the best of three: other processes may hold this one up
+        for attempt in range(5):  # the best of five: other processes may hold this one up
             started = time.monotonic()
             arrived = [
                 time.monotonic() - started
