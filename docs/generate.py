@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from penstock.cli.main import COMMANDS, build
-from penstock.messages import engine_spec, scaling_spec, spec
+from penstock.messages import engine_spec, pod_spec, pool_spec, scaling_spec, spec
 from penstock.messages.parse_spec import json_schema
 from penstock.simulator import metrics_spec, price_spec, world_spec
 from penstock.telemetry.control_metrics import ControlMetrics
@@ -48,6 +48,9 @@ MODELS: tuple[type[BaseModel], ...] = (
     scaling_spec.ScalingPolicyRule,
     scaling_spec.NoScaling,
     spec.WarmCapacitySpec,
+    pod_spec.PodSpec,
+    pool_spec.ComponentPool,
+    pool_spec.PoolBody,
 )
 WORLD_MODELS: tuple[type[BaseModel], ...] = (
     world_spec.VirtualCluster,
@@ -91,7 +94,7 @@ def pages() -> dict[str, str]:
 
 def _spec_page() -> Iterator[str]:
     yield "# Deployment file\n\nMade by `make docs`. Names end in their unit; unknown fields are refused."
-    yield "Fields that speak of a cluster are checked and do nothing yet."
+    yield "`pod` and `warmCapacity` matter in a cluster only (`penstock render`)."
     yield from _models(MODELS)
 
 

@@ -50,6 +50,12 @@ def worker(
     expert_share: Annotated[
         float | None, typer.Option(help="Step time: experts that a token passes, of all of a layer.")
     ] = None,
+    kv_transfer_latency_s: Annotated[
+        float | None, typer.Option(help="KV transfer: seconds before the first byte.")
+    ] = None,
+    kv_transfer_tokens_per_second: Annotated[
+        float | None, typer.Option(help="KV transfer: tokens whose KV crosses in a second.")
+    ] = None,
     drain_timeout_s: Annotated[float | None, typer.Option(help="How long SIGTERM lets requests finish.")] = None,
 ) -> None:
     """Serve a simulated engine: the engine core in real time, with OpenAI's API and vLLM's metrics and KV events."""
@@ -75,6 +81,7 @@ def worker(
         "experts_s": experts_s,
         "expert_share": expert_share,
     }
+    kv_transfer = {"latency_s": kv_transfer_latency_s, "tokens_per_second": kv_transfer_tokens_per_second}
     engine, chosen_role, spec_model, spec_tokenizer = EngineSpec(), role or Role.WORKER, None, None
     if spec is not None:
         engine, chosen_role, spec_model, spec_tokenizer = _from_spec(spec, component, role)
@@ -89,7 +96,7 @@ def worker(
         model=model or spec_model or _TINY,
         tokenizer=tokenizer or spec_tokenizer or _TINY,
         role=chosen_role,
-        engine=_with(engine, limits, step_time),
+        engine=_with(engine, limits, step_time, kv_transfer),
         host=host,
         port=port,
         kv_events=kv_events,
@@ -120,17 +127,23 @@ def _from_spec(spec: Path, component: str | None, role: Role | None) -> tuple[En
     return pool.engine, pool.role, body.model.name, body.model.tokenizer
 
 
-def _with(engine: EngineSpec, limits: dict[str, int | float | None], step_time: dict[str, float | None]) -> EngineSpec:
+def _with(
+    engine: EngineSpec,
+    limits: dict[str, int | float | None],
+    step_time: dict[str, float | None],
+    kv_transfer: dict[str, float | None],
+) -> EngineSpec:
     """The engine with these flags over it, checked as a spec is. Raises: InputError."""
     from pydantic import ValidationError
 
     document = engine.model_dump()
     document |= {name: value for name, value in limits.items() if value is not None}
     document["step_time"] |= {name: value for name, value in step_time.items() if value is not None}
+    document["kv_transfer"] |= {name: value for name, value in kv_transfer.items() if value is not None}
     try:
         return EngineSpec.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        flag = str(first["loc"][-1]).replace("_", "-")
+        flag = "-".join(map(str, first["loc"])).removeprefix("step_time-").replace("_", "-")
         message = first["msg"]
         raise InputError(f"--{flag}", f"{first['input']} will not do", message[:1].lower() + message[1:]) from error

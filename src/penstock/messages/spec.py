@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from penstock.messages.engine_spec import EngineSpec, GpuSpec
 from penstock.messages.fields import SpecModel
+from penstock.messages.pod_spec import PodSpec
 from penstock.messages.scaling_spec import NoScaling, Scaling
 from penstock.messages.worker import Role
 
@@ -63,6 +64,8 @@ class ComponentSpec(SpecModel):
     """The GPUs of each replica; without them it costs nothing."""
     autoscaling: Scaling = NoScaling()
     """The one owner of the number of replicas."""
+    pod: PodSpec = PodSpec()
+    """Its pods, in a cluster."""
 
     @property
     def initial_replicas(self) -> int:

@@ -1,0 +1,73 @@
+"""`penstock render`: the manifests that the operator would apply for a deployment file."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from penstock.cli.output import print_document, print_text, read_spec
+
+
+class What(StrEnum):
+    """Which manifests."""
+
+    KUBERNETES = "kubernetes"
+    HPA = "hpa"
+    KEDA = "keda"
+    CRDS = "crds"
+
+
+_KINDS = {What.HPA: "HorizontalPodAutoscaler", What.KEDA: "ScaledObject"}
+
+
+def render(
+    spec: Annotated[
+        Path | None, typer.Argument(help="Deployment file; for all but the CRDs.", show_default=False)
+    ] = None,
+    what: Annotated[
+        What, typer.Option("--for", help="All of it, only the autoscalers, or the CRDs.")
+    ] = What.KUBERNETES,
+    namespace: Annotated[
+        str | None, typer.Option(help="Namespace. Default: the file's, else `default`.", show_default=False)
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="Penstock's own image.", show_default=False)] = None,
+    prometheus: Annotated[str | None, typer.Option(help="Base URL at which KEDA asks.", show_default=False)] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON list on stdout, instead of YAML.")] = False,
+) -> None:
+    """Print the manifests that the operator would apply. Changes nothing."""
+    import yaml
+
+    from penstock.errors import InputError
+    from penstock.operator.crds import definitions
+    from penstock.operator.render import rendered
+    from penstock.operator.settings import OperatorSettings
+
+    if what is What.CRDS:
+        objects = definitions()
+    else:
+        if spec is None:
+            raise InputError("SPEC", "missing", "name a deployment file")
+        deployment = read_spec(spec)
+        given = {"image": image, "prometheus": prometheus}
+        settings = OperatorSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        objects = rendered(deployment, namespace or deployment.metadata.namespace or "default", settings)
+        if what in _KINDS:
+            objects = tuple(made for made in objects if made["kind"] == _KINDS[what])
+            if not objects:
+                raise InputError(
+                    f"{spec}: spec.components",
+                    f"none has autoscaling by {what.value}",
+                    "give one such an owner, or leave out --for",
+                )
+    if json:
+        print_document(list(objects))
+    else:
+
+        class Plain(yaml.SafeDumper):
+            """Without anchors: what stands twice is written twice."""
+
+            def ignore_aliases(self, data: object) -> bool:
+                return True
+
+        print_text(yaml.dump_all(objects, Dumper=Plain, sort_keys=False, width=120, allow_unicode=True))

@@ -1,0 +1,10 @@
+"""Kubernetes: the custom resources, and what is to exist for them.
+
+crds.py         the custom resource definitions, from the spec's own types
+structural.py   a pydantic model as a structural schema
+rules.py        CEL rules: what the types refuse, the API server refuses too
+status.py       what is said of an object: its status
+objects.py      names and labels
+settings.py     what is told once for a cluster
+desired/        what is to exist, a pure function of the spec
+"""
