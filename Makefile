@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # Two cores are enough; more workers than cores make real-time tests crowd each other.
 JOBS ?= 2
 
-.PHONY: install demo test check test-real bench docs case-study lock clean
+.PHONY: install demo test check test-real bench compiled test-compiled docs case-study lock clean
 
 install: $(VENV)/.runtime
 
@@ -40,6 +40,19 @@ test-real: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@for bench in benchmarks/bench_*.py; do echo "== $$bench" >&2; $(BIN)/python $$bench || exit 1; done
 
+# The same source with the hot loop compiled by mypyc, in an environment of its own; needs a C compiler.
+COMPILED := .venv-compiled
+compiled:
+	@test -x $(COMPILED)/bin/python || $(PYTHON) -m venv $(COMPILED)
+	@$(COMPILED)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(COMPILED)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@copy=$$(mktemp -d) && cp -r pyproject.toml README.md LICENSE src $$copy && \
+	  HATCH_BUILD_HOOK_ENABLE_MYPYC=true $(COMPILED)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall $$copy; \
+	  code=$$?; rm -rf $$copy; exit $$code
+
+test-compiled: compiled
+	$(COMPILED)/bin/pytest tests/engine tests/router tests/kvcache tests/simulator tests/worker tests/autoscale -m "not browser and not slow and not oracle"
+
 docs: $(VENV)/.dev
 	@$(BIN)/python docs/generate.py
 
@@ -52,4 +65,4 @@ lock: $(VENV)/.dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements.lock --group dev -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) out .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(COMPILED) out .mypy_cache .ruff_cache .hypothesis

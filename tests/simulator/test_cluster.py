@@ -135,7 +135,11 @@ def test_a_backlog_without_bound_ends_the_run(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    "broken", ["penstock.simulator.dispatch.Dispatch.route", "penstock.simulator.seen._worker_seen"]
+    "broken",
+    [
+        pytest.param("penstock.simulator.dispatch.Dispatch.route", marks=pytest.mark.interpreted),
+        "penstock.simulator.seen._worker_seen",
+    ],
 )
 def test_what_the_world_raises_ends_the_run(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     """The live loop leaves a bad second behind; here the same fault would come again for ever."""

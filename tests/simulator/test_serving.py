@@ -39,6 +39,7 @@ def test_every_request_ends_once(pools: tuple[dict[str, object], ...], seed: int
         assert worker.engine.pinned == 0
 
 
+@pytest.mark.interpreted
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.floats(1, 40))
 def test_gaps_of_a_request_are_those_that_its_tokens_had(seed: int, rate: float) -> None:

@@ -219,8 +219,10 @@ class Engine:
             return self._batch
         if not self.running and not self.waiting:
             return None
-        if self._prefill_first and self._plan_prompts(admit=admit):
-            return self._batch
+        if self._prefill_first:
+            prompts = self._plan_prompts(admit=admit)
+            if prompts is not None:
+                return prompts
         decoding = self._decoding
         pool = self._pool
         preempted: tuple[int, ...] = ()
@@ -290,8 +292,8 @@ class Engine:
         """Raise ValueError, if counters and sequences contradict each other. O(everything); between batches only."""
         check_engine(self)
 
-    def _plan_prompts(self, *, admit: bool) -> bool:
-        """Plan a step of prompts only, if any can be computed."""
+    def _plan_prompts(self, *, admit: bool) -> Batch | None:
+        """Plan a step of prompts only; None, if none can be computed."""
         batch = Batch(0, 0, 0, 0, 1)
         budget = self._budget
         if self._partial is not None:
@@ -299,10 +301,10 @@ class Engine:
         if admit and self._waiting:
             self._admit(budget, batch)
         if not self._scheduled:
-            return False
+            return None
         self._batch = batch
         self._prompts_only = True
-        return True
+        return batch
 
     def _preempt(self) -> tuple[int, ...]:
         """Preempt the youngest until the others' blocks for the next step are available."""
