@@ -1,11 +1,8 @@
-"""What the next step does, and what came of it."""
-
-from dataclasses import dataclass
+"""What the next step does, and what came of it. Plain classes: made for every step, on the hot path."""
 
 from penstock.kvcache.pool import CacheEvent
 
 
-@dataclass(slots=True)  # not frozen: one per step on the hot path, and freezing takes four times as long
 class Batch:
     """The next step, and how many times it can repeat unchanged. `StepTime` prices it.
 
@@ -20,15 +17,25 @@ class Batch:
         preempted: requests that lost their place when this batch was planned, youngest first.
     """
 
-    prefill_tokens: int
-    prefill_pairs: int
-    sequences: int
-    context_tokens: int
-    steps: int
-    preempted: tuple[int, ...] = ()
+    __slots__ = ("context_tokens", "preempted", "prefill_pairs", "prefill_tokens", "sequences", "steps")
+
+    def __init__(
+        self,
+        prefill_tokens: int,
+        prefill_pairs: int,
+        sequences: int,
+        context_tokens: int,
+        steps: int,
+        preempted: tuple[int, ...] = (),
+    ) -> None:
+        self.prefill_tokens = prefill_tokens
+        self.prefill_pairs = prefill_pairs
+        self.sequences = sequences
+        self.context_tokens = context_tokens
+        self.steps = steps
+        self.preempted = preempted
 
 
-@dataclass(slots=True)  # not frozen, as Batch
 class Progress:
     """What came of the committed steps. Requests are named by id, oldest first.
 
@@ -44,11 +51,23 @@ class Progress:
         cache: pages stored and removed, in order.
     """
 
-    steps: int
-    first_tokens: tuple[int, ...] = ()
-    cached_tokens: tuple[int, ...] = ()
-    resumed: tuple[int, ...] = ()
-    finished: tuple[int, ...] = ()
-    prefilled: tuple[int, ...] = ()
-    preempted: tuple[int, ...] = ()
-    cache: tuple[CacheEvent, ...] = ()
+    __slots__ = (
+        "cache",
+        "cached_tokens",
+        "finished",
+        "first_tokens",
+        "preempted",
+        "prefilled",
+        "resumed",
+        "steps",
+    )
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.first_tokens: tuple[int, ...] = ()
+        self.cached_tokens: tuple[int, ...] = ()
+        self.resumed: tuple[int, ...] = ()
+        self.finished: tuple[int, ...] = ()
+        self.prefilled: tuple[int, ...] = ()
+        self.preempted: tuple[int, ...] = ()
+        self.cache: tuple[CacheEvent, ...] = ()

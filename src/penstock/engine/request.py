@@ -6,7 +6,6 @@ PenstockError
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from penstock.errors import PenstockError
 
@@ -19,7 +18,6 @@ class Draining(PenstockError):
     """The engine finishes what it has and takes nothing new."""
 
 
-@dataclass(slots=True)  # not frozen: one per request on the hot path, and freezing takes five times as long
 class EngineRequest:
     """One request.
 
@@ -33,15 +31,22 @@ class EngineRequest:
         local_prefill: on a decode engine: its KV does not arrive, so the prompt is computed here.
     """
 
-    id: int
-    prompt_tokens: int
-    max_tokens: int
-    block_hashes: Sequence[int] = ()
-    local_prefill: bool = False
+    __slots__ = ("block_hashes", "id", "local_prefill", "max_tokens", "prompt_tokens")
 
-    def __post_init__(self) -> None:
-        if self.prompt_tokens < 1 or self.max_tokens < 1:
+    def __init__(
+        self,
+        id: int,  # noqa: A002 - the field's name everywhere
+        prompt_tokens: int,
+        max_tokens: int,
+        block_hashes: Sequence[int] = (),
+        local_prefill: bool = False,
+    ) -> None:
+        if prompt_tokens < 1 or max_tokens < 1:
             raise ValueError(
-                f"request {self.id}: a prompt and an output of at least one token, not {self.prompt_tokens} and "
-                f"{self.max_tokens}"
+                f"request {id}: a prompt and an output of at least one token, not {prompt_tokens} and {max_tokens}"
             )
+        self.id = id
+        self.prompt_tokens = prompt_tokens
+        self.max_tokens = max_tokens
+        self.block_hashes = block_hashes
+        self.local_prefill = local_prefill

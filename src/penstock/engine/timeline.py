@@ -13,7 +13,6 @@ the one at which single steps would have let it in (see `hardware.steptime`).
 """
 
 from collections import Counter
-from dataclasses import dataclass
 from math import isqrt
 from typing import NamedTuple
 
@@ -33,7 +32,6 @@ class Gaps(NamedTuple):
     sequences: int
 
 
-@dataclass(slots=True)  # not frozen: one per burst, on the hot path
 class Moment:
     """What came of an engine's steps that ended at an instant.
 
@@ -44,9 +42,12 @@ class Moment:
             before it was preempted.
     """
 
-    at: int
-    progress: Progress
-    gaps: tuple[Gaps, ...]
+    __slots__ = ("at", "gaps", "progress")
+
+    def __init__(self, at: int, progress: Progress, gaps: tuple[Gaps, ...]) -> None:
+        self.at = at
+        self.progress = progress
+        self.gaps = gaps
 
 
 class Timeline:

@@ -4,8 +4,6 @@ Bounds are those of `tries`: for workers that got the request and failed, and fo
 refused. The router hears of every try and of its end.
 """
 
-from dataclasses import replace
-
 from penstock.errors import UpstreamError
 from penstock.gateway.hold import Ticket
 from penstock.gateway.means import Means
@@ -142,7 +140,7 @@ class Placement:
                 exclude=self._tries.excluded,
             )
         elif route.exclude is not self._tries.excluded:
-            self._route = route = replace(route, exclude=self._tries.excluded)
+            self._route = route = route.excluding(self._tries.excluded)
         return route
 
 

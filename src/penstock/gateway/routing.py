@@ -6,7 +6,7 @@ next request that would go there. Discovery decides who is listed at all; this o
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from penstock.errors import InputError
 from penstock.gateway.settings import GatewaySettings
@@ -136,7 +136,7 @@ class Routing:
         if not self._avoided:
             return request
         avoided = frozenset(worker for worker in self._avoided if self._avoids(worker, now_s))
-        return replace(request, exclude=request.exclude | avoided) if avoided else request
+        return request.excluding(request.exclude | avoided) if avoided else request
 
     def _adopt_block_size(self, record: WorkerRecord) -> None:
         """The first worker that tells its block size sets ours; a router without workers can be made anew."""

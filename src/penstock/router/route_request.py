@@ -1,13 +1,12 @@
 """What the router is asked, and what it answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 RequestId = int | str
+_NOBODY: frozenset[str] = frozenset()
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen: one per request on the hot path, freezing takes five times as long
 class RouteRequest:
     """A request to place. Nobody changes one.
 
@@ -20,12 +19,35 @@ class RouteRequest:
         exclude: ids of workers not to choose, for example since they just failed this request.
     """
 
-    id: RequestId
-    prompt_tokens: int
-    expected_output_tokens: int = 0
-    block_hashes: Sequence[int] = ()
-    streams: bool = True
-    exclude: frozenset[str] = frozenset()
+    __slots__ = ("block_hashes", "exclude", "expected_output_tokens", "id", "prompt_tokens", "streams")
+
+    def __init__(
+        self,
+        *,
+        id: RequestId,  # noqa: A002 - the field's name everywhere
+        prompt_tokens: int,
+        expected_output_tokens: int = 0,
+        block_hashes: Sequence[int] = (),
+        streams: bool = True,
+        exclude: frozenset[str] = _NOBODY,
+    ) -> None:
+        self.id = id
+        self.prompt_tokens = prompt_tokens
+        self.expected_output_tokens = expected_output_tokens
+        self.block_hashes = block_hashes
+        self.streams = streams
+        self.exclude = exclude
+
+    def excluding(self, exclude: frozenset[str]) -> "RouteRequest":
+        """The same request, with these not to be chosen."""
+        return RouteRequest(
+            id=self.id,
+            prompt_tokens=self.prompt_tokens,
+            expected_output_tokens=self.expected_output_tokens,
+            block_hashes=self.block_hashes,
+            streams=self.streams,
+            exclude=exclude,
+        )
 
 
 class Choice(NamedTuple):
