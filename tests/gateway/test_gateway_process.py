@@ -81,8 +81,9 @@ def test_ctrl_c_ends_it_cleanly_even_with_a_request_held(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ((), "--worker, --workers-file: neither is given"),
-        (("--worker", "http://a:1", "--workers-file", "x"), "both are given"),
+        ((), "--worker, --workers-file, --deployment: none is given"),
+        (("--worker", "http://a:1", "--workers-file", "x"), "more than one is given"),
+        (("--deployment", "d"), "no cluster is configured"),
         (("--worker", "https://a"), "--worker: 'https://a' is no plain http URL"),
         (("--worker", "http://a:1", "--tokenizer", "nowhere"), "no tokenizer.json there"),
         (("--worker", "http://a:1", "--host", "no.such.host.invalid"), "is no address here"),

@@ -1,12 +1,18 @@
-"""`penstock gateway`: the front door alone, before fixed workers or those that a supervisor lists in a file."""
+"""`penstock gateway`: the front door alone, before fixed workers, those in a file, or a deployment's in a cluster."""
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from penstock.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from penstock.gateway.discovery import Discovery
+    from penstock.gateway.front import Front
 
 
 class Routing(StrEnum):
@@ -24,6 +30,10 @@ def gateway(
     workers_file: Annotated[
         Path | None, typer.Option(help="JSON list of workers, watched for changes, as `penstock up` writes it.")
     ] = None,
+    deployment: Annotated[
+        str | None, typer.Option(help="In a cluster: the InferenceDeployment whose pods serve (EndpointSlices).")
+    ] = None,
+    namespace: Annotated[str, typer.Option(help="In a cluster: its namespace.")] = "default",
     model: Annotated[str | None, typer.Option(help="Name told by /v1/models. Default: what the workers tell.")] = None,
     tokenizer: Annotated[
         str | None, typer.Option(help="Directory with tokenizer.json. Default: none; prompt lengths are estimated.")
@@ -42,15 +52,17 @@ def gateway(
         float, typer.Option(help="On SIGTERM, longest that requests in flight may take to finish.", min=0, max=86_400)
     ] = 30.0,
 ) -> None:
-    """Serve the OpenAI API before fixed workers, or before those that a file lists."""
+    """Serve the OpenAI API before fixed workers, those that a file lists, or the pods of a deployment in a cluster."""
     from penstock.cli.output import log_to_stderr
     from penstock.gateway.discovery import FileDiscovery, StaticDiscovery
     from penstock.gateway.settings import GatewaySettings, UpstreamLimits
     from penstock.gateway.upstream import parse_address
 
-    if bool(worker) == (workers_file is not None):
-        what = "both are given" if worker else "neither is given"
-        raise InputError("--worker, --workers-file", what, "give --worker URL for each worker, or one --workers-file")
+    given = sum((bool(worker), workers_file is not None, deployment is not None))
+    if given != 1:
+        what = "more than one is given" if given else "none is given"
+        fix = "give --worker URL for each worker, or one --workers-file, or --deployment NAME in a cluster"
+        raise InputError("--worker, --workers-file, --deployment", what, fix)
     for url in worker or ():
         parse_address(url, where="--worker")
     settings = GatewaySettings(
@@ -77,9 +89,36 @@ def gateway(
             "no --tokenizer: prompt lengths are estimated, and %s",
             "routing sees no prefixes of text prompts" if routing is Routing.KV else "that is all this routing needs",
         )
-    if workers_file is not None:
+    if deployment is not None:
+        in_cluster = _in_cluster(deployment, namespace, model)
+        serve(settings, known, in_cluster)
+    elif workers_file is not None:
         path = workers_file
         serve(settings, known, lambda front: FileDiscovery(path))
     else:
         urls = list(worker or ())
         serve(settings, known, lambda front: StaticDiscovery(urls, front.pool))
+
+
+def _in_cluster(deployment: str, namespace: str, model: str | None) -> "Callable[[Front], Discovery]":
+    """Discovery in a cluster. Raises: InputError, without its library or a cluster."""
+    try:
+        from lightkube import AsyncClient
+        from lightkube.core.exceptions import ConfigError
+    except ImportError as error:
+        raise InputError(
+            "--deployment", "the Kubernetes client is not installed", "pip install 'penstock[kubernetes]'"
+        ) from error
+    from penstock.gateway.cluster_discovery import ClusterDiscovery
+    from penstock.gateway.proven import Proven
+
+    def discovery(front: "Front") -> "Discovery":
+        return Proven(ClusterDiscovery(deployment, namespace, AsyncClient()), front.pool, model)
+
+    try:
+        AsyncClient()
+    except ConfigError as error:
+        raise InputError(
+            "--deployment", f"no cluster is configured ({error})", "run it in a pod, or set KUBECONFIG"
+        ) from error
+    return discovery

@@ -8,6 +8,7 @@ with `sse` and `usage`.
 - `head`, `errors`: bytes of heads and of our own answers. `settings`: every bound and default. `means`: what all share.
 - `tries`: how often a request may be tried, and where not again.
 - `disaggregate`: bodies for prefill and decode apart. `whole`: calls whose answer is wanted here.
-- `discovery`: who is listed. `kv_subscriber`, `kv_translation`: their KV events in our names. `scrape`: their load.
+- `discovery`: who is listed; in a cluster `cluster_discovery` (watches), `endpoints` (what that means), `proven` (who
+  has completed a token). `kv_subscriber`, `kv_translation`: their KV events in our names. `scrape`: their load.
 - `models`: `/v1/models`. `server`: socket, signals, end of the process.
 """

@@ -50,7 +50,7 @@ def _hpa(meta: Object, deployment: str, component: ComponentSpec, scaling: HpaSc
 
 
 def _external(deployment: str, component: ComponentSpec, signal: Signal, kind: str, target: float) -> Object:
-    """A signal by the external metrics API, as an adapter has to name it."""
+    """A signal by the external metrics API, as an adapter has to name it (docs/guides/kubernetes.md)."""
     labels = {_label(DEPLOYMENT_LABEL): deployment}
     if component.role is not Role.FRONTEND:
         labels[_label(COMPONENT_LABEL)] = component.name

@@ -20,6 +20,7 @@ HTTP_PORT = 8000
 KV_EVENTS_PORT = 5557
 KV_REPLAY_PORT = 5558
 NIXL_PORT = 5600
+PORTS = {"http": HTTP_PORT, "kv-events": KV_EVENTS_PORT, "kv-replay": KV_REPLAY_PORT}  # those that gateways look for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ def _simulated(model: ModelSpec, component: ComponentSpec, settings: OperatorSet
             *("--kv-events", f"tcp://$(POD_IP):{KV_EVENTS_PORT}", "--kv-replay", f"tcp://$(POD_IP):{KV_REPLAY_PORT}"),
         ),
         env={},
-        ports={"http": HTTP_PORT, "kv-events": KV_EVENTS_PORT, "kv-replay": KV_REPLAY_PORT},
+        ports=PORTS,
     )
 
 
@@ -102,7 +103,7 @@ def _vllm(model: ModelSpec, component: ComponentSpec, settings: OperatorSettings
         "--enable-prompt-tokens-details",
         *_precision(engine, {"fp8": ("--quantization", "fp8")}, component),
     ]
-    env, ports = {}, {"http": HTTP_PORT, "kv-events": KV_EVENTS_PORT, "kv-replay": KV_REPLAY_PORT}
+    env, ports = {}, dict(PORTS)
     if engine.expert_parallel:
         args.append("--enable-expert-parallel")
     if component.role is not Role.WORKER:

@@ -7,6 +7,7 @@ wrote it there; the operator never writes the pool's own.
 from penstock.messages.pool_spec import PoolBody
 from penstock.messages.worker import Role
 from penstock.operator.desired.autoscaler import autoscaler
+from penstock.operator.desired.engines import PORTS
 from penstock.operator.desired.pods import pod_template
 from penstock.operator.objects import (
     COMPONENT_LABEL,
@@ -75,9 +76,10 @@ def _deployment(
 
 def _service(meta: Object, selector: dict[str, str], pool: PoolBody) -> Object:
     """A frontend's has an address for clients; an engine's has none: gateways choose the pod themselves."""
+    names = ["http"] if pool.component.role is Role.FRONTEND else list(PORTS)
     service: Object = {
         "selector": selector,
-        "ports": [{"name": "http", "port": 8000, "targetPort": "http"}],
+        "ports": [{"name": name, "port": PORTS[name], "targetPort": name} for name in names],
     }
     if pool.component.role is not Role.FRONTEND:
         service["clusterIP"] = "None"
