@@ -14,13 +14,14 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
-from go_oracle import built_oracle
 from hpa_scenario import HpaScenario, Replay, SyncSeen
 from hpa_scenarios import scenarios
 
+from go_program import go_program
 from penstock.autoscale import hpa, hpa_behavior, hpa_metrics
 from penstock.autoscale.hpa import Hpa, Sync
 from penstock.autoscale.hpa_behavior import Recommendation, ScaleEvent, remembered
@@ -46,7 +47,7 @@ class Answered:
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory: pytest.TempPathFactory) -> list[Answered]:
     """All scenarios, with the controller's answers."""
-    binary = built_oracle("kubernetes")
+    binary = go_program(Path(__file__).parent / "go" / "kubernetes")
     asked = list(scenarios(SEED, SCENARIOS))
     folder = tmp_path_factory.mktemp("kubernetes")
     given, taken = folder / "scenarios.jsonl", folder / "answers.jsonl"

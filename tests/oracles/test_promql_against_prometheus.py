@@ -14,11 +14,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from go_oracle import built_oracle
 from promql_scrapes import recorded
 from promql_series import INTERVALS_MS, buckets, counter, instants, moments, rows
 from promql_store import Given, Query, Scraped, Store, Vector, asked, close
 
+from go_program import go_program
 from penstock.control.exposition import parse_exposition
 from penstock.telemetry import promql
 from penstock.telemetry.quantile import histogram_quantile
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.oracle, pytest.mark.timeout(1800)]  # the first build 
 @pytest.fixture(scope="module")
 def engine() -> Path:
     """Prometheus' engine."""
-    return built_oracle("prometheus")
+    return go_program(Path(__file__).parent / "go" / "prometheus")
 
 
 @dataclass(frozen=True, slots=True)
