@@ -26,7 +26,7 @@ demo: install
 	@$(BIN)/penstock demo --out out/demo
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) -m "not browser and not slow and not oracle"
+	$(BIN)/pytest -n $(JOBS) -m "not browser and not slow and not oracle and not cluster"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check --no-cache .
@@ -35,7 +35,7 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache
 
 test-real: $(VENV)/.dev
-	$(BIN)/pytest -m "browser or slow or oracle"
+	$(BIN)/pytest -m "browser or slow or oracle or cluster"
 
 bench: $(VENV)/.dev
 	@for bench in benchmarks/bench_*.py; do echo "== $$bench" >&2; $(BIN)/python $$bench || exit 1; done
