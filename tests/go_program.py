@@ -18,18 +18,20 @@ import pytest
 NO_STAMPS: Mapping[str, str] = {}
 
 
-def go_program(source: Path, stamps: Mapping[str, str] = NO_STAMPS) -> Path:
-    """The program of one module: a test binary if it has tests, else a command. The first build takes minutes.
+def go_program(source: Path, stamps: Mapping[str, str] = NO_STAMPS, *, package: str = ".") -> Path:
+    """A program of one module: a test binary if it has tests, else a command. The first build takes minutes.
 
     Args:
         source: the module's directory; files only, no packages below it.
         stamps: variables of the program, by package and name, to what the linker is to put in them.
+        package: the command's, if it is one of a module that this one requires.
     """
     go = shutil.which("go")
     if go is None:
         unavailable("needs Go: install it (go.dev/dl), so that `go version` works")
     flags = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in sorted(stamps.items()))])
-    binary = _cache() / f"{source.parent.parent.name}-{source.name}-{_key(source, go, flags)}"
+    name = source.name if package == "." else package.rpartition("/")[2]
+    binary = _cache() / f"{source.parent.parent.name}-{name}-{_key(source, go, flags, package)}"
     with open(binary.with_suffix(".lock"), "w") as lock:  # another test process may be at it
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not binary.exists():
@@ -38,7 +40,7 @@ def go_program(source: Path, stamps: Mapping[str, str] = NO_STAMPS) -> Path:
                 unavailable(f"cannot fetch the Go modules of {source}: {fetched.stderr.strip()[-300:]}")
             fresh = binary.with_suffix(".new")
             verb = ("test", "-c") if list(source.glob("*_test.go")) else ("build",)
-            made = _run(go, source, *verb, "-ldflags", flags, "-o", str(fresh), ".")
+            made = _run(go, source, *verb, "-ldflags", flags, "-o", str(fresh), package)
             assert made.returncode == 0, f"{source} does not build:\n{made.stderr[-3000:]}"
             fresh.replace(binary)
     return binary
@@ -70,9 +72,10 @@ def _cache() -> Path:
     return cache
 
 
-def _key(source: Path, go: str, flags: str) -> str:
-    """Whatever the program is made of: its modules' sums, its source, the Go that compiles it, the linker's flags."""
-    key = hashlib.sha256(subprocess.run([go, "version"], capture_output=True, check=True).stdout + flags.encode())
+def _key(source: Path, go: str, flags: str, package: str) -> str:
+    """Whatever the program is made of: its modules' sums, its source and package, the Go, the linker's flags."""
+    version = subprocess.run([go, "version"], capture_output=True, check=True).stdout
+    key = hashlib.sha256(b"\0".join((version, flags.encode(), package.encode())))
     for path in sorted(source.iterdir()):
         key.update(path.name.encode() + b"\0" + path.read_bytes())
     return key.hexdigest()[:16]

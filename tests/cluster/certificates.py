@@ -19,7 +19,13 @@ def make_certificates(folder: Path) -> None:
         unavailable("needs openssl: install it")
     _authority(folder, "ca")
     _authority(folder, "front")
-    _signed(folder, "ca", "apiserver", "kube-apiserver", "DNS:localhost,IP:127.0.0.1,IP:10.0.0.1")
+    _signed(
+        folder,
+        "ca",
+        "apiserver",
+        "kube-apiserver",
+        "DNS:localhost,DNS:external-metrics.kube-system.svc,IP:127.0.0.1,IP:10.0.0.1",
+    )
     _signed(folder, "front", "proxy", "front-proxy-client", "DNS:localhost")
     _openssl(folder, "genrsa", "-out", "sa.key", "2048")
     _openssl(folder, "rsa", "-in", "sa.key", "-pubout", "-out", "sa.pub")

@@ -12,7 +12,7 @@ from control_plane import API_PORT, TOKEN, ControlPlane
 
 GIB_8 = {"cpu": "8", "memory": "8Gi", "pods": "50"}
 # The first process of a process namespace, with the /proc that belongs to it: its end is the end of all below.
-_FIRST_PROCESS = ("unshare", "--pid", "--mount-proc", "--fork", "--kill-child=KILL")
+FIRST_PROCESS = ("unshare", "--pid", "--mount-proc", "--fork", "--kill-child=KILL")
 
 
 class MachineSet:
@@ -58,19 +58,26 @@ class MachineSet:
         )
         program = Path(__file__).with_name("machines.py")
         self._process = plane.namespace.start(
-            [*_FIRST_PROCESS, sys.executable, str(program), str(given)], self.folder / "machines.log"
+            [*FIRST_PROCESS, sys.executable, str(program), str(given)], self.folder / "machines.log"
         )
         plane.until(lambda: set(self._nodes) <= self._ready_nodes())
 
     def end(self) -> None:
-        """Kill it and all that runs on it."""
+        """Kill it and all that runs on it, and take from the API what nobody would: pods that were on it."""
         self._process.kill()
         self._process.wait()
+        gone = set()
         for node in self._plane.api.items("/api/v1/nodes"):
             name = node["metadata"]["name"]
             if name in self._nodes or node["metadata"]["labels"].get("testbed/node-group") in self._groups:
+                gone.add(name)
                 with contextlib.suppress(ApiError):
                     self._plane.api.delete(f"/api/v1/nodes/{name}")
+        for pod in self._plane.api.items("/api/v1/pods"):
+            if pod["spec"].get("nodeName") in gone:
+                path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+                with contextlib.suppress(ApiError):
+                    self._plane.api.delete(path, gracePeriodSeconds=0)
 
     def _ready_nodes(self) -> set[str]:
         assert self._process.poll() is None, f"it ended: {(self.folder / 'machines.log').read_text()[-2000:]}"

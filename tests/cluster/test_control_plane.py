@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from api_client import ApiError, fetch
 from control_plane import ControlPlane
+from external_metrics import external_metrics
 from machine_set import MachineSet
 from workloads import Thing, answers, pods, ready_addresses, service, web
 
@@ -31,7 +32,12 @@ def deployed(cluster: ControlPlane, space: str, deployment: Thing) -> None:
     cluster.until(lambda: len(ready_addresses(cluster, space)) == wanted)
 
 
-def host_pid(folder: Path, pod: Thing) -> int:
+def pod_folder(cluster: ControlPlane, pod: Thing) -> Path:
+    """The directory that its containers run in."""
+    return next(iter(cluster.folder.glob(f"machines-*/pods/*_{pod['metadata']['uid'][:8]}")))
+
+
+def host_pid(pod: Thing) -> int:
     """The process of a pod's container, as this process may signal it."""
     name = pod["metadata"]["name"]
     for entry in Path("/proc").iterdir():
@@ -97,9 +103,7 @@ def test_a_deletion_waits_out_the_hook_and_then_takes_the_pod(
     deployed(cluster, space, web(replicas=1, lifecycle=lifecycle, terminationGracePeriodSeconds=120))
     address, pod = ready_addresses(cluster, space)[0], pods(cluster, space)[0]
     cluster.kubectl("-n", space, "scale", "deployment/web", "--replicas=0")
-    folder = cluster.until(
-        lambda: next(iter(cluster.folder.glob(f"machines-*/pods/*{pod['metadata']['uid'][:8]}")), None)
-    )
+    folder = pod_folder(cluster, pod)
     cluster.until(lambda: (folder / "hook").exists())
     cluster.until(lambda: not ready_addresses(cluster, space))
     assert answers(cluster, address)[0] == pod["metadata"]["name"]
@@ -133,12 +137,12 @@ def test_a_killed_process_and_an_ill_one_are_started_again(
     cluster: ControlPlane, machines: Machines, space: str
 ) -> None:
     """Exit code 137 and a restart in the status; the address stays; liveness does the same for one that hangs."""
-    running = machines(nodes=[NODE])
+    machines(nodes=[NODE])
     get = {"httpGet": {"path": "/health", "port": "http"}, "periodSeconds": 1}
     probes = {"startupProbe": get | {"failureThreshold": 60}, "livenessProbe": get | {"failureThreshold": 2}}
     deployed(cluster, space, web(replicas=1, **probes))
     pod, address = pods(cluster, space)[0], ready_addresses(cluster, space)[0]
-    os.kill(host_pid(running.folder, pod), signal.SIGKILL)
+    os.kill(host_pid(pod), signal.SIGKILL)
 
     def restarts() -> int:
         return pods(cluster, space)[0]["status"]["containerStatuses"][0]["restartCount"]
@@ -146,7 +150,7 @@ def test_a_killed_process_and_an_ill_one_are_started_again(
     cluster.until(lambda: restarts() == 1 and ready_addresses(cluster, space) == [address])
     status = pods(cluster, space)[0]["status"]["containerStatuses"][0]
     assert status["lastState"]["terminated"]["exitCode"] == 137
-    folder = next(iter(running.folder.glob("pods/*")))
+    folder = pod_folder(cluster, pod)
     (folder / "ill").touch()
     cluster.until(lambda: "waiting" in pods(cluster, space)[0]["status"]["containerStatuses"][0]["state"])
     (folder / "ill").unlink()
@@ -203,20 +207,31 @@ def test_what_a_pod_may_not_have_is_in_its_status(cluster: ControlPlane, machine
     assert answers(cluster, address)[1] == "found"
 
 
-def test_an_autoscaler_scales_a_custom_resource_through_its_scale(
-    cluster: ControlPlane, machines: Machines, space: str
-) -> None:
-    """By hand, within the schema; serving goes on while the API server is away."""
-    fleets = f"/apis/testbed.penstock.dev/v1/namespaces/{space}/fleets"
-    cluster.api.create(
-        fleets,
-        {"apiVersion": "testbed.penstock.dev/v1", "kind": "Fleet", "metadata": {"name": "f"}, "spec": {"replicas": 1}},
-    )
-    cluster.kubectl("-n", space, "scale", "fleet/f", "--replicas=3")
-    assert cluster.api.get(f"{fleets}/f")["spec"]["replicas"] == 3
+def test_the_real_autoscaler_scales_a_custom_resource_by_an_external_metric(cluster: ControlPlane, space: str) -> None:
+    """Through its scale subresource; without a value it holds. By hand, too, and within the schema."""
+    group = f"/apis/testbed.penstock.dev/v1/namespaces/{space}/fleets"
+    fleet = {"apiVersion": "testbed.penstock.dev/v1", "kind": "Fleet", "metadata": {"name": "f"}}
+    cluster.api.create(group, fleet | {"spec": {"replicas": 1}})
+    cluster.kubectl("-n", space, "scale", "fleet/f", "--replicas=2")
     with pytest.raises(ApiError) as refused:
-        cluster.api.patch(f"{fleets}/f", {"spec": {"replicas": -1}})
+        cluster.api.patch(f"{group}/f", {"spec": {"replicas": -1}})
     assert refused.value.code == 422
+    cluster.api.patch(f"{group}/f/status", {"status": {"replicas": 2, "selector": "app=f"}})
+    metric = {"metric": {"name": "queued"}, "target": {"type": "AverageValue", "averageValue": "10"}}
+    target = {"apiVersion": fleet["apiVersion"], "kind": "Fleet", "name": "f"}
+    spec = {"scaleTargetRef": target, "maxReplicas": 5, "metrics": [{"type": "External", "external": metric}]}
+    autoscalers = f"/apis/autoscaling/v2/namespaces/{space}/horizontalpodautoscalers"
+
+    def reasons() -> list[str]:
+        return [one["reason"] for one in cluster.api.get(f"{autoscalers}/f")["status"]["conditions"]]
+
+    with external_metrics(cluster) as metrics:
+        metrics.tell({"queued": 35})
+        cluster.api.create(autoscalers, {"metadata": {"name": "f"}, "spec": spec})
+        cluster.until(lambda: cluster.api.get(f"{group}/f")["spec"]["replicas"] == 4)
+        metrics.tell({})
+        cluster.until(lambda: "FailedGetExternalMetric" in reasons())
+        assert cluster.api.get(f"{group}/f")["spec"]["replicas"] == 4
 
 
 def test_pods_serve_while_the_api_server_is_away(cluster: ControlPlane, machines: Machines, space: str) -> None:
@@ -225,7 +240,7 @@ def test_pods_serve_while_the_api_server_is_away(cluster: ControlPlane, machines
     deployed(cluster, space, web(replicas=1))
     address, before = ready_addresses(cluster, space)[0], pods(cluster, space)[0]
     cluster.stop("kube-apiserver")
-    os.kill(host_pid(cluster.folder, before), signal.SIGKILL)
+    os.kill(host_pid(before), signal.SIGKILL)
 
     def is_back() -> bool:
         return fetch(cluster.namespace, f"http://{address}:8000/health")[0] == 200
