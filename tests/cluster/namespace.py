@@ -1,8 +1,8 @@
 """A network namespace for one testbed, where every address of 10.77/16 is local and nothing else can be reached.
 
 It has no name: it is held by one process and gone with the last one in it, so that nothing is left behind however a
-test ends. As root by `unshare --net`, else in a user namespace of its own. Every program started here is killed by the
-kernel when the thread that started it ends (`setpriv --pdeathsig`), for it cannot be asked to look after itself.
+test ends. By `unshare --net` for who may, else in a user namespace of its own. Every program started here is killed by
+the kernel when the thread that started it ends (`setpriv --pdeathsig`), for it cannot be asked to look after itself.
 
 The test's own process stays outside, since pytest is one process with threads, which cannot enter another user
 namespace, and since other tests need the network it has. It reaches addresses inside through `relay.py`; programs that
@@ -36,7 +36,8 @@ class Namespace:
             unavailable(f"needs {', '.join(missing)}: install iproute2 and util-linux")
         self._socket = folder / "relay"
         self._log = folder / "relay.log"
-        self._user = ["--user", "--map-root-user"] if os.geteuid() else []
+        may = subprocess.run(["unshare", "--net", "true"], stderr=subprocess.DEVNULL, check=False, timeout=10)
+        self._user = ["--user", "--map-root-user"] if may.returncode else []
         relay = [sys.executable, str(Path(__file__).with_name("relay.py")), str(self._socket)]
         with self._log.open("wb") as log:
             self._holder = subprocess.Popen(

@@ -7,9 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from control_plane import SOURCE, version_stamps
-
-from go_program import go_program
+from control_plane import ControlPlane
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
@@ -52,12 +50,11 @@ def until(holds, within_s: float = 30.0) -> bool:
     return False
 
 
-def test_a_killed_owner_leaves_no_process(tmp_path: Path) -> None:
+def test_a_killed_owner_leaves_no_process(cluster: ControlPlane, tmp_path: Path) -> None:
     """Neither the control plane's nor any container's, whatever those began themselves."""
-    go_program(SOURCE, version_stamps())
     folder = tmp_path / "plane"
     folder.mkdir()
-    path = f"{Path(__file__).parent}:{Path(__file__).parent.parent}"
+    path = os.pathsep.join(sys.path)
     with subprocess.Popen(
         [sys.executable, "-c", OWNER, str(folder)], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}
     ) as owner:
