@@ -1,7 +1,8 @@
 """Builds a test's Go program, once, outside the tree; it needs Go, and its modules from the network.
 
 Without Go, or where its modules cannot be had, a test that needs it is skipped with the reason; where CI is `true` that
-is a failure. A program that does not build is a failure anywhere.
+is a failure. A program that does not build is a failure anywhere. Run as a program, it builds all of the modules that
+it is given, for who wants them before a test does.
 """
 
 import fcntl
@@ -9,29 +10,25 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-NO_STAMPS: Mapping[str, str] = {}
 
-
-def go_program(source: Path, stamps: Mapping[str, str] = NO_STAMPS, *, package: str = ".") -> Path:
+def go_program(source: Path, package: str = ".") -> Path:
     """A program of one module: a test binary if it has tests, else a command. The first build takes minutes.
 
     Args:
-        source: the module's directory; files only, no packages below it.
-        stamps: variables of the program, by package and name, to what the linker is to put in them.
-        package: the command's, if it is one of a module that this one requires.
+        source: the module's directory; files only, no packages below it. A file `ldflags` has flags for the linker.
+        package: the command's, if it is one of a module that this one requires as a tool.
     """
     go = shutil.which("go")
     if go is None:
         unavailable("needs Go: install it (go.dev/dl), so that `go version` works")
-    flags = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in sorted(stamps.items()))])
     name = source.name if package == "." else package.rpartition("/")[2]
-    binary = _cache() / f"{source.parent.parent.name}-{name}-{_key(source, go, flags, package)}"
+    binary = _cache() / f"{source.parent.parent.name}-{name}-{_key(source, go, package)}"
     with open(binary.with_suffix(".lock"), "w") as lock:  # another test process may be at it
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not binary.exists():
@@ -40,6 +37,8 @@ def go_program(source: Path, stamps: Mapping[str, str] = NO_STAMPS, *, package: 
                 unavailable(f"cannot fetch the Go modules of {source}: {fetched.stderr.strip()[-300:]}")
             fresh = binary.with_suffix(".new")
             verb = ("test", "-c") if list(source.glob("*_test.go")) else ("build",)
+            own_flags = source / "ldflags"
+            flags = f"-s -w {own_flags.read_text() if own_flags.exists() else ''}"
             made = _run(go, source, *verb, "-ldflags", flags, "-o", str(fresh), package)
             assert made.returncode == 0, f"{source} does not build:\n{made.stderr[-3000:]}"
             fresh.replace(binary)
@@ -72,10 +71,23 @@ def _cache() -> Path:
     return cache
 
 
-def _key(source: Path, go: str, flags: str, package: str) -> str:
-    """Whatever the program is made of: its modules' sums, its source and package, the Go, the linker's flags."""
+def _key(source: Path, go: str, package: str) -> str:
+    """Whatever the program is made of: its modules' sums, its own source, the package, the Go that compiles it."""
     version = subprocess.run([go, "version"], capture_output=True, check=True).stdout
-    key = hashlib.sha256(b"\0".join((version, flags.encode(), package.encode())))
+    key = hashlib.sha256(version + package.encode())
     for path in sorted(source.iterdir()):
         key.update(path.name.encode() + b"\0" + path.read_bytes())
     return key.hexdigest()[:16]
+
+
+def _packages(source: Path) -> list[str]:
+    """Commands of a module: its own, or, if it has no source, the tools that it requires."""
+    if list(source.glob("*.go")):
+        return ["."]
+    return (source / "go.mod").read_text().partition("tool (")[2].partition(")")[0].split()
+
+
+if __name__ == "__main__":
+    for module in map(Path, sys.argv[1:]):
+        for command in _packages(module):
+            go_program(module.resolve(), command)

@@ -47,6 +47,11 @@ def space(cluster: ControlPlane, request: pytest.FixtureRequest) -> Iterator[str
     cluster.api.delete(f"/api/v1/namespaces/{name}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Last, for their program takes longest to build, and something else may be building it meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is not None)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Shows, with a test that failed, the last words of each process."""

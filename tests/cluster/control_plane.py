@@ -32,7 +32,7 @@ class ControlPlane:
 
     def __init__(self, folder: Path) -> None:
         """Build the program, where it is not there yet, and make the namespace."""
-        self.program = go_program(SOURCE, version_stamps())
+        self.program = go_program(SOURCE)
         self.folder = folder
         self.kubeconfig = folder / "kubeconfig"
         self.namespace = Namespace(folder)
@@ -178,17 +178,6 @@ class ControlPlane:
     def _check_alive(self) -> None:
         for name, process in self._processes.items():
             assert process.poll() is None, f"{name} ended: {(self.folder / f'{name}.log').read_text()[-2000:]}"
-
-
-def version_stamps() -> dict[str, str]:
-    """What `/version` is to say: the release that go.mod requires."""
-    line = next(
-        line for line in (SOURCE / "go.mod").read_text().splitlines() if line.startswith("\tk8s.io/kubernetes v")
-    )
-    version = line.split()[1]
-    major, minor, _ = version.removeprefix("v").split(".")
-    package = "k8s.io/component-base/version"
-    return {f"{package}.gitVersion": version, f"{package}.gitMajor": major, f"{package}.gitMinor": minor}
 
 
 def _kubeconfig(authority: Path) -> str:
