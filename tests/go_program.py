@@ -45,6 +45,13 @@ def go_program(source: Path, package: str = ".") -> Path:
     return binary
 
 
+def module_folder(source: Path, module: str) -> Path:
+    """Where the source of a module is that this one requires; after its program was built."""
+    go = shutil.which("go")
+    assert go
+    return Path(_run(go, source, "list", "-m", "-f", "{{.Dir}}", module).stdout.strip())
+
+
 def unavailable(reason: str) -> NoReturn:
     """Skip; fail where CI is true, because there the part has to be."""
     if os.environ.get("CI") == "true":

@@ -17,57 +17,27 @@ def make_certificates(folder: Path) -> None:
     """Write `NAME.crt` and `NAME.key` of ca, apiserver, front and proxy, and `sa.key` and `sa.pub`."""
     if not shutil.which("openssl"):
         unavailable("needs openssl: install it")
-    _authority(folder, "ca")
-    _authority(folder, "front")
-    _signed(
-        folder,
-        "ca",
-        "apiserver",
-        "kube-apiserver",
-        "DNS:localhost,DNS:external-metrics.kube-system.svc,IP:127.0.0.1,IP:10.0.0.1",
-    )
-    _signed(folder, "front", "proxy", "front-proxy-client", "DNS:localhost")
+    for authority in ("ca", "front"):
+        _key(folder, authority)
+        subject = ["-key", f"{authority}.key", "-subj", f"/CN=testbed-{authority}"]
+        _openssl(folder, "req", "-x509", *subject, "-days", DAYS, "-out", f"{authority}.crt")
+    make_certificate(folder, "apiserver", "DNS:localhost,IP:127.0.0.1,IP:10.0.0.1")
+    make_certificate(folder, "proxy", "DNS:localhost", authority="front", common_name="front-proxy-client")
     _openssl(folder, "genrsa", "-out", "sa.key", "2048")
     _openssl(folder, "rsa", "-in", "sa.key", "-pubout", "-out", "sa.pub")
 
 
-def _authority(folder: Path, name: str) -> None:
+def make_certificate(
+    folder: Path, name: str, alternatives: str, *, authority: str = "ca", common_name: str | None = None
+) -> None:
+    """Write `NAME.crt` and `NAME.key`, for servers and clients. Args: alternatives: as openssl has subjectAltName."""
     _key(folder, name)
-    _openssl(
-        folder,
-        "req",
-        "-x509",
-        "-key",
-        f"{name}.key",
-        "-subj",
-        f"/CN=testbed-{name}",
-        "-days",
-        DAYS,
-        "-out",
-        f"{name}.crt",
-    )
-
-
-def _signed(folder: Path, authority: str, name: str, common_name: str, alternatives: str) -> None:
-    _key(folder, name)
-    _openssl(folder, "req", "-new", "-key", f"{name}.key", "-subj", f"/CN={common_name}", "-out", f"{name}.csr")
+    _openssl(folder, "req", "-new", "-key", f"{name}.key", "-subj", f"/CN={common_name or name}", "-out", f"{name}.csr")
     extensions = folder / f"{name}.ext"
     extensions.write_text(f"subjectAltName={alternatives}\nextendedKeyUsage=serverAuth,clientAuth\n")
     signer = ["-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-CAcreateserial"]
-    _openssl(
-        folder,
-        "x509",
-        "-req",
-        "-in",
-        f"{name}.csr",
-        *signer,
-        "-days",
-        DAYS,
-        "-extfile",
-        extensions.name,
-        "-out",
-        f"{name}.crt",
-    )
+    signed = ["-days", DAYS, "-extfile", extensions.name, "-out", f"{name}.crt"]
+    _openssl(folder, "x509", "-req", "-in", f"{name}.csr", *signer, *signed)
 
 
 def _key(folder: Path, name: str) -> None:

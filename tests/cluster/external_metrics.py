@@ -1,17 +1,17 @@
 """External metrics of a test's own making, for the real HPA controller: values in a file, behind an APIService."""
 
-import base64
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from certificates import make_certificate
 from control_plane import ControlPlane
+from registered_api import registered_api
 
 PORT = 16500
-NAME = "v1beta1.external.metrics.k8s.io"
+NAME, NAMESPACE = "external-metrics", "kube-system"
 SERVER = Path(__file__).with_name("metrics_server.py")
 
 
@@ -31,44 +31,17 @@ class ExternalMetrics:
 
 @contextmanager
 def external_metrics(plane: ControlPlane) -> Iterator[ExternalMetrics]:
-    """While it is there. It is taken away at the end: an API that does not answer keeps every namespace from going."""
+    """While it is there."""
     file = plane.folder / "external-metrics.json"
     metrics = ExternalMetrics(file)
-    certificate, key = (str(plane.folder / f"apiserver.{kind}") for kind in ("crt", "key"))
+    make_certificate(plane.folder, NAME, f"DNS:{NAME}.{NAMESPACE}.svc")
+    certificate, key = (str(plane.folder / f"{NAME}.{kind}") for kind in ("crt", "key"))
     process = plane.namespace.start(
-        [sys.executable, str(SERVER), certificate, key, str(PORT), str(file)], plane.folder / "external-metrics.log"
+        [sys.executable, str(SERVER), certificate, key, str(PORT), str(file)], plane.folder / f"{NAME}.log"
     )
-    services = "/api/v1/namespaces/kube-system/services"
-    registered = "/apis/apiregistration.k8s.io/v1/apiservices"
-    # By name, not by address: addresses of the loopback are refused in EndpointSlices.
-    port = {"name": "https", "port": PORT}
-    spec = {"type": "ExternalName", "externalName": "localhost", "ports": [port]}
-    plane.api.create(services, {"metadata": {"name": "external-metrics"}, "spec": spec})
-    plane.api.create(registered, _api_service(plane.folder / "ca.crt"))
     try:
-        plane.until(lambda: _is_available(plane.api.get(f"{registered}/{NAME}")))
-        yield metrics
+        with registered_api(plane, "v1beta1", "external.metrics.k8s.io", NAME, NAMESPACE, PORT):
+            yield metrics
     finally:
-        plane.api.delete(f"{registered}/{NAME}")
-        plane.api.delete(f"{services}/external-metrics")
         process.kill()
         process.wait()
-
-
-def _api_service(authority: Path) -> dict[str, Any]:
-    return {
-        "metadata": {"name": NAME},
-        "spec": {
-            "group": "external.metrics.k8s.io",
-            "version": "v1beta1",
-            "groupPriorityMinimum": 100,
-            "versionPriority": 100,
-            "service": {"name": "external-metrics", "namespace": "kube-system", "port": PORT},
-            "caBundle": base64.b64encode(authority.read_bytes()).decode(),
-        },
-    }
-
-
-def _is_available(api_service: dict[str, Any]) -> bool:
-    conditions = api_service.get("status", {}).get("conditions", ())
-    return any(one["type"] == "Available" and one["status"] == "True" for one in conditions)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from api_client import ApiError, fetch
 from control_plane import ControlPlane
 from external_metrics import external_metrics
 from machine_set import MachineSet
-from workloads import Thing, answers, pods, ready_addresses, service, web
+from workloads import PORT, Thing, answers, pods, ready_addresses, service, web
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # the first build takes minutes
 
@@ -70,6 +71,21 @@ def test_a_deployment_serves_at_the_addresses_of_its_endpoint_slices(
     for address in set(addresses) - set(ready_addresses(cluster, space)):
         with pytest.raises(OSError):
             answers(cluster, address)
+
+
+def test_a_real_worker_is_a_pod_by_the_name_of_its_image(cluster: ControlPlane, machines: Machines, space: str) -> None:
+    """Ready when it serves its model; told to go, it ends by itself, well within its grace period."""
+    machines(nodes=[NODE], images={"penstock": [sys.executable, "-m", "penstock.cli.program"]})
+    worker = web(replicas=1, terminationGracePeriodSeconds=600)
+    container = worker["spec"]["template"]["spec"]["containers"][0]
+    del container["command"]
+    container["image"] = "penstock:0.1"
+    container["args"] = ["worker", "--role=worker", "--host=$(POD_IP)", f"--port={PORT}", "--id=$(POD_NAME)"]
+    deployed(cluster, space, worker)
+    models = json.loads(fetch(cluster.namespace, f"http://{ready_addresses(cluster, space)[0]}:{PORT}/v1/models")[1])
+    assert models["data"]
+    cluster.kubectl("-n", space, "delete", "deployment/web")
+    cluster.until(lambda: not pods(cluster, space))
 
 
 def test_a_rolling_update_always_serves(cluster: ControlPlane, machines: Machines, space: str) -> None:
@@ -243,7 +259,7 @@ def test_pods_serve_while_the_api_server_is_away(cluster: ControlPlane, machines
     os.kill(host_pid(before), signal.SIGKILL)
 
     def is_back() -> bool:
-        return fetch(cluster.namespace, f"http://{address}:8000/health")[0] == 200
+        return fetch(cluster.namespace, f"http://{address}:{PORT}/health")[0] == 200
 
     cluster.until(is_back)
     cluster.begin_api()
