@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 import yaml
-from spec_corpus import RIGHT
 from typer.testing import CliRunner
 
 from penstock.cli.main import build
@@ -18,6 +17,7 @@ from penstock.operator.objects import Object, object_name
 from penstock.operator.render import rendered
 from penstock.operator.settings import OperatorSettings
 from penstock.telemetry.queries import query
+from spec_corpus import RIGHT
 
 SETTINGS = OperatorSettings()
 
