@@ -11,6 +11,7 @@ Decided here without any I/O:
 Done here:
 - `api.py`: the API server, and a watched collection.
 - `actions.py`: runs what probes and hooks ask for.
+- `sources.py`: reads ConfigMaps and Secrets, writes volumes.
 - `process.py`: one container's process.
 - `pod_runner.py`: carries out one pod's instructions.
 - `node.py`: registers a node and keeps it alive.

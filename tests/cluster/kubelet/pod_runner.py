@@ -37,6 +37,7 @@ from kubelet.process import CANNOT_START, Process
 from kubelet.sources import read_sources, write_volumes
 
 RETRY_S = 1.0
+GONE = (404, 409)  # it is not there, or another of its name is
 
 
 class PodRunner:
@@ -203,7 +204,7 @@ class PodRunner:
             change = {"metadata": {"uid": self.pod["metadata"]["uid"]}, "status": status}
             self.pod = await self._api.ask("PATCH", self._path + "/status", change, STRATEGIC_PATCH)
         except ApiRefused as refused:
-            if refused.code not in (404, 409):  # gone, or another of its name
+            if refused.code not in GONE:
                 return False
         except UNREACHABLE:
             return False
@@ -220,12 +221,13 @@ class PodRunner:
         while True:
             try:
                 await self._api.ask("DELETE", self._path, options)
-            except ApiRefused:
                 return
+            except ApiRefused as refused:
+                if refused.code in GONE:
+                    return
             except UNREACHABLE:
-                await asyncio.sleep(RETRY_S)
-            else:
-                return
+                pass
+            await asyncio.sleep(RETRY_S)
 
 
 def _without_transitions(status: Thing) -> Thing:
