@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from control_plane import ControlPlane
-from keda import keda
+from real_keda import real_keda
 
 pytestmark = [
     pytest.mark.cluster,
@@ -55,7 +55,7 @@ def test_keda_scales_a_custom_resource_from_nothing_and_back(cluster: ControlPla
         cluster.api.patch(f"{fleets}/f/status", {"status": {"replicas": now, "selector": "app=f"}})
         return now
 
-    with keda(cluster):
+    with real_keda(cluster):
         cluster.api.create(fleets, fleet | {"spec": {"replicas": 1}})
         cluster.api.create(f"/apis/keda.sh/v1alpha1/namespaces/{space}/scaledobjects", scaled)
         cluster.until(lambda: replicas() == 0)

@@ -20,7 +20,7 @@ NAMESPACE, ADAPTER = "keda", "keda-metrics-apiserver"
 
 
 @contextmanager
-def keda(plane: ControlPlane) -> Iterator[None]:
+def real_keda(plane: ControlPlane) -> Iterator[None]:
     """While it is there, from when the HPA controller can read its metrics."""
     operator, adapter = (go_program(SOURCE, f"{MODULE}/cmd/{command}") for command in ("operator", "adapter"))
     plane.kubectl("apply", "--server-side", "-f", str(module_folder(SOURCE, MODULE) / "config" / "crd" / "bases"))
