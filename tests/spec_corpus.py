@@ -102,6 +102,7 @@ WRONG: dict[str, Document] = {
     "expert parallel without a profile": _spec(WORKER | {"engine": {"expertParallel": True}}),
     "warm nodes by whim": _spec(WORKER, warmCapacity={"nodes": "some"}),
     "fewer than no warm nodes": _spec(WORKER, warmCapacity={"nodes": -1}),
+    "an environment of odd names": _spec(WORKER | {"pod": {"env": {"1 A": "x"}}}),
     "an environment of numbers": _spec(WORKER | {"pod": {"env": {"A": 1}}}),
     "no GPUs of a VM": _spec(WORKER | {"gpu": {"vmSize": "x", "count": 0}}),
 }

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
+from spec_corpus import RIGHT
 from typer.testing import CliRunner
 
 from penstock.cli.main import build
@@ -17,7 +18,6 @@ from penstock.operator.objects import Object, object_name
 from penstock.operator.render import rendered
 from penstock.operator.settings import OperatorSettings
 from penstock.telemetry.queries import query
-from spec_corpus import RIGHT
 
 SETTINGS = OperatorSettings()
 

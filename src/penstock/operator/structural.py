@@ -89,13 +89,7 @@ class _Conversion:
 
     def _object(self, schema: Schema, *, defaults: bool) -> Schema:
         if "properties" not in schema:
-            values = schema.get("additionalProperties", True)
-            if values is True:
-                return {"x-kubernetes-preserve-unknown-fields": True}
-            made: Schema = {"additionalProperties": self.of(values)}
-            if "maxProperties" in schema:
-                made["maxProperties"] = schema["maxProperties"]
-            return made
+            return self._map(schema)
         name = schema.get("title", "")
         defaults = defaults and name not in _NO_DEFAULTS_IN
         made = {"properties": {}}
@@ -107,10 +101,25 @@ class _Conversion:
             made["x-kubernetes-validations"] = [{"rule": rule, "message": say} for rule, say in self._rules[name]]
         return made
 
+    def _map(self, schema: Schema) -> Schema:
+        """Any names; where these follow a pattern, a rule says so, for a structural schema can't."""
+        patterns = schema.get("patternProperties", {})
+        values = schema.get("additionalProperties", True)
+        if not patterns and values is True:
+            return {"x-kubernetes-preserve-unknown-fields": True}
+        ((pattern, values),) = patterns.items() if patterns else ((None, values),)
+        made: Schema = {"additionalProperties": self.of(values)}
+        if "maxProperties" in schema:
+            made["maxProperties"] = schema["maxProperties"]
+        if pattern is not None:
+            rule = f"self.all(name, name.matches('{pattern}'))"
+            made["x-kubernetes-validations"] = [{"rule": rule, "message": f"a name must match {pattern}"}]
+        return made
+
     def _property(self, schema: Schema, *, defaults: bool) -> Schema:
         made = self.of(schema, defaults=defaults)
         default = schema.get("default")
-        if not defaults or default is None:
+        if not defaults or default is None or self._resolved(schema).get("title") in _NO_DEFAULTS_IN:
             return made
         if isinstance(default, dict) and "properties" in made:
             default = {"by": default["by"]} if "by" in default else {}  # the fields below have their own
