@@ -1,4 +1,4 @@
-"""Our custom resources on a real API server: it takes what the types take, refuses what they refuse, and scales pools."""
+"""Our custom resources on a real API server: it takes what types take, refuses what they refuse, and scales pools."""
 
 import json
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from api_client import ApiError
 from control_plane import ControlPlane
-from spec_corpus import RIGHT, WRONG
 
+from spec_corpus import RIGHT, WRONG
 from penstock.messages.pool_spec import PoolBody
 from penstock.messages.spec import DeploymentBody, InferenceDeployment, Metadata
 from penstock.operator.crds import definitions
@@ -58,12 +58,9 @@ def test_what_the_types_take_is_taken(defined: ControlPlane, space: str) -> None
 
 def test_what_the_types_refuse_is_refused(defined: ControlPlane, space: str) -> None:
     for name, spec in WRONG.items():
-        try:
-            create(defined, space, spec)
-        except ApiError as error:
-            assert error.code in (400, 422), f"{name}: {error}"
-        else:
-            pytest.fail(f"{name}: taken")
+        with pytest.raises(ApiError) as refused:
+            pytest.fail(f"{name} was taken: {create(defined, space, spec)}")
+        assert refused.value.code in (400, 422), f"{name}: {refused.value}"
 
 
 def test_what_comes_back_means_what_was_given(defined: ControlPlane, space: str) -> None:

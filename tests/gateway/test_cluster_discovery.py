@@ -11,12 +11,12 @@ from gateway_fakes import FakeWorker, run, whole
 from lightkube import AsyncClient
 from lightkube.config.kubeconfig import KubeConfig
 
-from penstock.gateway import cluster_discovery
 from penstock.gateway.cluster_discovery import ClusterDiscovery, parse_component, parse_slice
 from penstock.gateway.endpoints import Component, records_of
 from penstock.gateway.proven import Proven
 from penstock.gateway.settings import UpstreamLimits
 from penstock.gateway.upstream_pool import UpstreamPool
+from penstock.kubernetes import mirror
 from penstock.messages.worker import Role, WorkerRecord
 
 LABELS = {"penstock.dev/deployment": "d", "penstock.dev/component": "decode"}
@@ -125,7 +125,7 @@ async def following(watch: AsyncIterator[Sequence[WorkerRecord]]) -> list[str]:
 
 
 def test_changes_arrive_as_they_happen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_discovery, "_RETRY_S", 0.05)
+    monkeypatch.setattr(mirror, "_RETRY_S", 0.05)
 
     async def test() -> None:
         server = FakeApiServer()
@@ -145,7 +145,7 @@ def test_changes_arrive_as_they_happen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_missed_while_a_watch_was_broken_is_found_by_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_discovery, "_RETRY_S", 0.05)
+    monkeypatch.setattr(mirror, "_RETRY_S", 0.05)
 
     async def test() -> None:
         server = FakeApiServer()
@@ -168,7 +168,7 @@ def test_what_was_missed_while_a_watch_was_broken_is_found_by_the_list(monkeypat
 
 def test_while_the_api_server_fails_the_workers_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     """No data is not an empty list."""
-    monkeypatch.setattr(cluster_discovery, "_RETRY_S", 0.05)
+    monkeypatch.setattr(mirror, "_RETRY_S", 0.05)
 
     async def test() -> None:
         server = FakeApiServer()

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from spec_corpus import RIGHT, WRONG
 
+from spec_corpus import RIGHT, WRONG
 from penstock.messages.spec import DeploymentBody
 from penstock.operator.crds import definitions
 from penstock.operator.structural import structural_schema

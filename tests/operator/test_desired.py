@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 import yaml
-from spec_corpus import RIGHT
 from typer.testing import CliRunner
 
+from spec_corpus import RIGHT
 from penstock.cli.main import build
 from penstock.errors import InputError
 from penstock.messages.observation import Signal
@@ -195,7 +195,7 @@ def test_a_worker_understands_the_flags_that_a_pod_gives_it(monkeypatch: pytest.
     container = _one(objects, "Deployment", "d-worker")["spec"]["template"]["spec"]["containers"][0]
     seen: list[WorkerSettings] = []
     monkeypatch.setattr("penstock.worker.process.serve", lambda settings: seen.append(settings) or 0)
-    result = CliRunner().invoke(build(["worker", "gateway"]), [container["command"][1], *container["args"]])
+    result = CliRunner().invoke(build(["worker", "gateway"]), container["args"])
     assert result.exit_code == 0, result.output
     assert seen[0].engine == EngineSpec.model_validate(engine, by_alias=True, by_name=False)
     assert seen[0].model == "m"

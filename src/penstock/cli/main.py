@@ -30,6 +30,7 @@ COMMANDS = {
     "explain": "penstock.cli.explain:explain",
     "trace": "penstock.cli.trace:trace",
     "profile": "penstock.cli.profile:profile",
+    "operator": "penstock.cli.operator:operator",
     "render": "penstock.cli.render:render",
     "schema": "penstock.cli.schema:schema",
     "gateway": "penstock.cli.gateway:gateway",

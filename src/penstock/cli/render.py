@@ -16,6 +16,7 @@ class What(StrEnum):
     HPA = "hpa"
     KEDA = "keda"
     CRDS = "crds"
+    OPERATOR = "operator"
 
 
 _KINDS = {What.HPA: "HorizontalPodAutoscaler", What.KEDA: "ScaledObject"}
@@ -23,10 +24,10 @@ _KINDS = {What.HPA: "HorizontalPodAutoscaler", What.KEDA: "ScaledObject"}
 
 def render(
     spec: Annotated[
-        Path | None, typer.Argument(help="Deployment file; for all but the CRDs.", show_default=False)
+        Path | None, typer.Argument(help="Deployment file; none for CRDs and operator.", show_default=False)
     ] = None,
     what: Annotated[
-        What, typer.Option("--for", help="All of it, only the autoscalers, or the CRDs.")
+        What, typer.Option("--for", help="All of it; only its autoscalers; or what installs Penstock.")
     ] = What.KUBERNETES,
     namespace: Annotated[
         str | None, typer.Option(help="Namespace. Default: the file's, else `default`.", show_default=False)
@@ -40,17 +41,20 @@ def render(
 
     from penstock.errors import InputError
     from penstock.operator.crds import definitions
+    from penstock.operator.install import install_objects
     from penstock.operator.render import rendered
     from penstock.operator.settings import OperatorSettings
 
+    given = {"image": image, "prometheus": prometheus}
+    settings = OperatorSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     if what is What.CRDS:
         objects = definitions()
+    elif what is What.OPERATOR:
+        objects = install_objects(settings, namespace=namespace or "penstock")
     else:
         if spec is None:
             raise InputError("SPEC", "missing", "name a deployment file")
         deployment = read_spec(spec)
-        given = {"image": image, "prometheus": prometheus}
-        settings = OperatorSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
         objects = rendered(deployment, namespace or deployment.metadata.namespace or "default", settings)
         if what in _KINDS:
             objects = tuple(made for made in objects if made["kind"] == _KINDS[what])

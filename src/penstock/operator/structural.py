@@ -92,7 +92,7 @@ class _Conversion:
             return self._map(schema)
         name = schema.get("title", "")
         defaults = defaults and name not in _NO_DEFAULTS_IN
-        made = {"properties": {}}
+        made: Schema = {"properties": {}}
         for field, value in schema["properties"].items():
             made["properties"][field] = self._property(value, defaults=defaults)
         if "required" in schema:

@@ -28,7 +28,7 @@ class Launch:
     """How a container starts its engine."""
 
     image: str
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()  # none: the image's own entry point
     args: tuple[str, ...]
     env: dict[str, str]
     ports: dict[str, int]
@@ -53,8 +53,8 @@ def launch(model: ModelSpec, component: ComponentSpec, settings: OperatorSetting
 def _simulated(model: ModelSpec, component: ComponentSpec, settings: OperatorSettings) -> Launch:
     return Launch(
         image=settings.image,
-        command=("penstock", "worker"),
         args=(
+            "worker",
             *("--id", "$(POD_NAME)", "--role", component.role.value, "--model", model.name),
             *(("--tokenizer", model.tokenizer) if model.tokenizer is not None else ()),
             *("--host", "$(POD_IP)", "--port", str(HTTP_PORT)),

@@ -61,7 +61,7 @@ def _container(component: ComponentSpec, started: Launch) -> Object:
     container: Object = {
         "name": "gateway" if is_gateway else "engine",
         "image": component.pod.image or started.image,
-        "command": list(started.command),
+        **({"command": list(started.command)} if started.command else {}),
         "args": [*started.args, *component.pod.args],
         "env": env,
         "ports": [{"name": name, "containerPort": port} for name, port in started.ports.items()],
@@ -90,8 +90,8 @@ def _gateway(deployment: str, pool: PoolBody, settings: OperatorSettings) -> Lau
     tokenizer = ("--tokenizer", model.tokenizer) if model.tokenizer is not None else ()
     return Launch(
         image=settings.image,
-        command=("penstock", "gateway"),
         args=(
+            "gateway",
             *("--host", "$(POD_IP)", "--port", str(HTTP_PORT)),
             *("--deployment", deployment, "--namespace", "$(POD_NAMESPACE)"),
             *("--model", model.name),

@@ -1,0 +1,310 @@
+"""The operator against a real control plane, with real gateways and engines as pods."""
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_client import ApiError, fetch
+from control_plane import ControlPlane
+from machine_set import MachineSet
+from test_definitions import defined as defined
+
+from penstock.operator.install import install_objects
+from penstock.operator.settings import OperatorSettings
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # the first build takes minutes
+
+GROUP = "penstock.dev/v1alpha1"
+PENSTOCK = [sys.executable, "-m", "penstock.cli.program"]
+NODE = {"name": "node-a", "allocatable": {"cpu": "64", "memory": "64Gi", "pods": "100"}}
+Machines = Callable[..., MachineSet]
+Thing = dict[str, Any]
+
+
+class Running:
+    """An operator process in the control plane's network namespace."""
+
+    def __init__(self, plane: ControlPlane, space: str, *options: str, kubeconfig: Path | None = None) -> None:
+        self._plane, self._space, self._options = plane, space, options
+        self._kubeconfig = kubeconfig or plane.kubeconfig
+        self._number = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        self._number += 1
+        self.log = self._plane.folder / f"operator-{self._space}-{self._number}.log"
+        options = ["--namespace", self._space, "--image", "penstock", "--monitors", "none", *self._options]
+        self.process = self._plane.namespace.start(
+            ["env", f"KUBECONFIG={self._kubeconfig}", *PENSTOCK, "operator", *options], self.log
+        )
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def operator(defined: ControlPlane, space: str) -> Iterator[Running]:
+    running = Running(defined, space)
+    yield running
+    running.kill()
+
+
+def deployment(*components: Thing, name: str = "d", kubeconfig: str = "") -> Thing:
+    # No kubelet gives these pods a token of their service account, so a gateway comes as whoever the test is.
+    frontend = {"name": "frontend", "role": "frontend", "pod": {"env": {"KUBECONFIG": kubeconfig}}}
+    spec = {
+        "model": {"name": "penstock/tiny"},
+        "slo": {"ttftSeconds": 0.5, "itlSeconds": 0.05},
+        "components": [frontend, *components],
+    }
+    return {"apiVersion": GROUP, "kind": "InferenceDeployment", "metadata": {"name": name}, "spec": spec}
+
+
+def worker(**more: Any) -> Thing:
+    return {"name": "worker", "role": "worker"} | more
+
+
+def apply(plane: ControlPlane, space: str, thing: Thing) -> None:
+    plane.kubectl("-n", space, "apply", "--server-side", "-f", "-", given=json.dumps(thing))
+
+
+def custom(plane: ControlPlane, space: str, plural: str, name: str) -> Thing:
+    return plane.api.get(f"/apis/{GROUP}/namespaces/{space}/{plural}/{name}")
+
+
+def is_ready(thing: Thing) -> bool:
+    status = thing.get("status", {})
+    conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
+    return status.get("observedGeneration") == thing["metadata"]["generation"] and conditions.get("Ready") == "True"
+
+
+def gone(plane: ControlPlane, path: str) -> bool:
+    try:
+        plane.api.get(path)
+    except ApiError as error:
+        return error.code == 404
+    return False
+
+
+def test_a_deployment_becomes_ready_and_answers(
+    defined: ControlPlane, machines: Machines, operator: Running, space: str
+) -> None:
+    """Applied, it serves: gateways find their workers by EndpointSlices, and a request comes back with tokens."""
+    machines(nodes=[NODE], images={"penstock": PENSTOCK})
+    apply(defined, space, deployment(worker(replicas=2), kubeconfig=str(defined.kubeconfig)))
+    defined.until(lambda: is_ready(custom(defined, space, "inferencedeployments", "d")), 120)
+    status = custom(defined, space, "inferencedeployments", "d")["status"]
+    assert status["ready"] == "2/2"
+    assert {each["name"]: each["ready"] for each in status["components"]} == {"frontend": 1, "worker": 2}
+    pod = defined.api.items(f"/api/v1/namespaces/{space}/pods?labelSelector=penstock.dev/component=frontend")[0]
+    address = f"http://{pod['status']['podIP']}:8000"
+    defined.until(lambda: fetch(defined.namespace, f"{address}/health")[0] == 200, 60)
+    assert "penstock/tiny" in fetch(defined.namespace, f"{address}/v1/models")[1]
+
+
+def test_a_pool_is_scaled_by_whoever_owns_it_and_by_nobody_else(
+    defined: ControlPlane, operator: Running, space: str
+) -> None:
+    """The operator states the first count and never again, whatever else of the deployment changes."""
+    thing = deployment(worker(replicas=2, autoscaling={"by": "external"}))
+    apply(defined, space, thing)
+    defined.until(lambda: custom(defined, space, "componentpools", "d-worker")["spec"].get("replicas") == 2)
+    defined.kubectl("-n", space, "scale", "componentpool/d-worker", "--replicas=5")
+    path = f"/apis/apps/v1/namespaces/{space}/deployments/d-worker"
+    defined.until(lambda: defined.api.get(path)["spec"]["replicas"] == 5)
+    thing["spec"]["slo"]["ttftSeconds"] = 0.7
+    apply(defined, space, thing)
+    defined.until(lambda: custom(defined, space, "componentpools", "d-worker")["spec"]["slo"]["ttftSeconds"] == 0.7)
+    assert custom(defined, space, "componentpools", "d-worker")["spec"]["replicas"] == 5
+    assert defined.api.get(path)["spec"]["replicas"] == 5
+
+
+def test_with_nobody_to_scale_it_the_file_rules(defined: ControlPlane, operator: Running, space: str) -> None:
+    apply(defined, space, deployment(worker(replicas=2)))
+    path = f"/apis/apps/v1/namespaces/{space}/deployments/d-worker"
+    defined.until(lambda: defined.api.get(path)["spec"]["replicas"] == 2)
+    apply(defined, space, deployment(worker(replicas=3)))
+    defined.until(lambda: defined.api.get(path)["spec"]["replicas"] == 3)
+
+
+def test_what_somebody_deletes_or_bends_comes_back_and_what_others_add_stays(
+    defined: ControlPlane, operator: Running, space: str
+) -> None:
+    apply(defined, space, deployment(worker()))
+    path = f"/apis/apps/v1/namespaces/{space}/deployments/d-worker"
+    service = f"/api/v1/namespaces/{space}/services/d-worker"
+    uid = defined.until(lambda: defined.api.get(path)["metadata"]["uid"])
+    defined.until(lambda: defined.api.get(service))
+    defined.api.patch(path, {"metadata": {"annotations": {"team": "a"}}})
+    defined.api.patch(path, {"spec": {"progressDeadlineSeconds": 7}})
+    defined.until(lambda: defined.api.get(path)["spec"]["progressDeadlineSeconds"] == 3600)
+    assert defined.api.get(path)["metadata"]["annotations"]["team"] == "a"
+    defined.api.delete(service)
+    defined.until(lambda: defined.api.get(service))
+    defined.api.delete(path)
+    defined.until(lambda: defined.api.get(path)["metadata"]["uid"] != uid)
+
+
+def test_a_change_of_owner_takes_the_old_autoscaler_away(defined: ControlPlane, operator: Running, space: str) -> None:
+    hpa = f"/apis/autoscaling/v2/namespaces/{space}/horizontalpodautoscalers/d-worker"
+    apply(defined, space, deployment(worker(autoscaling={"by": "hpa", "max": 3, "cpuPercent": 70})))
+    assert defined.until(lambda: defined.api.get(hpa))["spec"]["scaleTargetRef"]["kind"] == "ComponentPool"
+    apply(defined, space, deployment(worker(autoscaling={"by": "external"})))
+    defined.until(lambda: gone(defined, hpa))
+
+
+def test_a_deleted_deployment_takes_everything_with_it(defined: ControlPlane, operator: Running, space: str) -> None:
+    apply(defined, space, deployment(worker()))
+    path = f"/apis/apps/v1/namespaces/{space}/deployments/d-worker"
+    defined.until(lambda: defined.api.get(path))
+    defined.api.delete(f"/apis/{GROUP}/namespaces/{space}/inferencedeployments/d")
+    defined.until(lambda: gone(defined, path))
+    defined.until(lambda: gone(defined, f"/apis/rbac.authorization.k8s.io/v1/namespaces/{space}/roles/d-gateway"))
+
+
+def test_a_name_that_is_taken_is_told_and_not_taken_over(defined: ControlPlane, operator: Running, space: str) -> None:
+    """Deployments `a-b` with component `c`, and `a` with `b-c`, would share a name."""
+    taken = {"metadata": {"name": "d-worker"}, "spec": {"ports": [{"port": 80}]}}
+    defined.api.create(f"/api/v1/namespaces/{space}/services", taken)
+    apply(defined, space, deployment(worker()))
+
+    def told() -> bool:
+        status = custom(defined, space, "componentpools", "d-worker").get("status", {})
+        said = [one["message"] for one in status.get("conditions", ()) if one["status"] == "True"]
+        return any("Service d-worker exists and is not ours" in message for message in said)
+
+    defined.until(told)
+    kept = defined.api.get(f"/api/v1/namespaces/{space}/services/d-worker")
+    assert not kept["metadata"].get("ownerReferences")
+
+
+def test_an_idle_operator_writes_nothing(defined: ControlPlane, operator: Running, space: str) -> None:
+    """Versions of all that it owns stand still, over a restart too."""
+    apply(defined, space, deployment(worker(autoscaling={"by": "hpa", "max": 3, "cpuPercent": 70})))
+    hpa = f"/apis/autoscaling/v2/namespaces/{space}/horizontalpodautoscalers/d-worker"
+    defined.until(lambda: defined.api.get(hpa))
+
+    def versions() -> dict[str, str]:
+        found = {}
+        for path in (
+            f"/apis/{GROUP}/namespaces/{space}/inferencedeployments",
+            f"/apis/{GROUP}/namespaces/{space}/componentpools",
+            f"/api/v1/namespaces/{space}/services",
+            f"/apis/policy/v1/namespaces/{space}/poddisruptionbudgets",
+            f"/apis/rbac.authorization.k8s.io/v1/namespaces/{space}/roles",
+        ):
+            for one in defined.api.items(path):
+                found[f"{path}/{one['metadata']['name']}"] = one["metadata"]["resourceVersion"]
+        return found
+
+    time.sleep(5)
+    before = versions()
+    operator.kill()
+    operator.begin()
+    time.sleep(8)
+    assert versions() == before
+
+
+def test_kills_at_any_point_end_in_the_same_state(defined: ControlPlane, operator: Running, space: str) -> None:
+    """It keeps nothing of its own, so whoever comes next goes on where it was."""
+    seed = int(os.environ.get("PENSTOCK_KILL_SEED", "1"))
+    draw = random.Random(seed)
+    for number in range(10):
+        apply(defined, space, deployment(worker(replicas=1 + number % 3, autoscaling={"by": "none"})))
+        time.sleep(draw.uniform(0, 1.5))
+        operator.kill()
+        operator.begin()
+    wanted = 1 + 9 % 3
+    path = f"/apis/apps/v1/namespaces/{space}/deployments/d-worker"
+    defined.until(lambda: defined.api.get(path)["spec"]["replicas"] == wanted)
+    pools = defined.api.items(f"/apis/{GROUP}/namespaces/{space}/componentpools")
+    assert {pool["metadata"]["name"] for pool in pools} == {"d-frontend", "d-worker"}, f"seed {seed}"
+
+
+def test_only_the_holder_of_the_lease_acts(defined: ControlPlane, space: str) -> None:
+    first = Running(defined, space, "--lease-namespace", space)
+    try:
+        lease = f"/apis/coordination.k8s.io/v1/namespaces/{space}/leases/penstock-operator"
+        holder = defined.until(lambda: defined.api.get(lease)["spec"]["holderIdentity"])
+        second = Running(defined, space, "--lease-namespace", space)
+        try:
+            apply(defined, space, deployment(worker()))
+            defined.until(lambda: custom(defined, space, "componentpools", "d-worker"))
+            assert defined.api.get(lease)["spec"]["holderIdentity"] == holder
+            first.kill()
+            defined.until(lambda: defined.api.get(lease)["spec"]["holderIdentity"] != holder, 60)
+            apply(defined, space, deployment(worker(replicas=4)))
+            path = f"/apis/apps/v1/namespaces/{space}/deployments/d-worker"
+            defined.until(lambda: defined.api.get(path)["spec"]["replicas"] == 4, 60)
+        finally:
+            second.kill()
+    finally:
+        if first.process is not None and first.process.poll() is None:
+            first.kill()
+
+
+def as_account(plane: ControlPlane, space: str, account: str) -> Path:
+    """A kubeconfig with a token of a service account, and nothing else."""
+    token = plane.kubectl("-n", space, "create", "token", account).strip()
+    admin = plane.kubeconfig.read_text()
+    file = plane.folder / f"kubeconfig-{space}-{account}"
+    file.write_text(re.sub(r"token: \S+?(?=}|\s|$)", f"token: {token}", admin))
+    assert token in file.read_text()
+    return file
+
+
+def test_operator_and_gateway_need_no_more_than_their_own_roles(
+    defined: ControlPlane, machines: Machines, space: str
+) -> None:
+    """Each runs with a token of its own account: everything works, and neither may look further."""
+    made = [thing for thing in install_objects(OperatorSettings(), namespace=space) if thing["kind"] != "Deployment"]
+    defined.kubectl(
+        "apply", "--server-side", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
+    )
+    machines(nodes=[NODE], images={"penstock": PENSTOCK})
+    running = Running(
+        defined, space, "--lease-namespace", space, kubeconfig=as_account(defined, space, "penstock-operator")
+    )
+    try:
+        scaled = worker(autoscaling={"by": "hpa", "max": 3, "cpuPercent": 70})
+        apply(defined, space, deployment(scaled))
+        defined.until(lambda: defined.api.get(f"/api/v1/namespaces/{space}/serviceaccounts/d-gateway"))
+        apply(defined, space, deployment(scaled, kubeconfig=str(as_account(defined, space, "d-gateway"))))
+        defined.until(lambda: is_ready(custom(defined, space, "inferencedeployments", "d")), 120)
+        pods = f"/api/v1/namespaces/{space}/pods?labelSelector=penstock.dev/component=frontend"
+
+        def answers() -> bool:
+            ready = [one for one in defined.api.items(pods) if not one["metadata"].get("deletionTimestamp")]
+            return any(
+                fetch(defined.namespace, f"http://{one['status']['podIP']}:8000/health")[0] == 200 for one in ready
+            )
+
+        defined.until(answers, 90)
+        apply(defined, space, deployment(worker(autoscaling={"by": "external"})))
+        hpa = f"/apis/autoscaling/v2/namespaces/{space}/horizontalpodautoscalers/d-worker"
+        defined.until(lambda: gone(defined, hpa))
+    finally:
+        running.kill()
+    assert "forbidden" not in running.log.read_text()
+    for account, verb, resource in (
+        ("penstock-operator", "get", "secrets"),
+        ("penstock-operator", "create", "pods"),
+        ("penstock-operator", "update", "deployments"),
+        ("d-gateway", "get", "pods"),
+        ("d-gateway", "patch", "componentpools.penstock.dev"),
+    ):
+        identity = f"system:serviceaccount:{space}:{account}"
+        asked = [str(defined.program), "kubectl", f"--kubeconfig={defined.kubeconfig}", "auth", "can-i", verb, resource]
+        said = defined.namespace.run([*asked, "-n", space, f"--as={identity}"], timeout_s=30, given="").stdout
+        assert said.strip() == "no", (account, verb, resource)
