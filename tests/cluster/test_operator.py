@@ -308,3 +308,32 @@ def test_operator_and_gateway_need_no_more_than_their_own_roles(
         asked = [str(defined.program), "kubectl", f"--kubeconfig={defined.kubeconfig}", "auth", "can-i", verb, resource]
         said = defined.namespace.run([*asked, "-n", space, f"--as={identity}"], timeout_s=30, given="").stdout
         assert said.strip() == "no", (account, verb, resource)
+
+
+def test_scale_downs_lose_no_request(defined: ControlPlane, machines: Machines, operator: Running, space: str) -> None:
+    """Twenty times between three workers and one while requests stream: each worker drains before it goes."""
+    machines(nodes=[NODE], images={"penstock": PENSTOCK})
+    slow = {"stepTime": {"baseSeconds": 0.02}}  # answers of seconds: there is always something to lose
+    scaled = worker(replicas=3, engine=slow, autoscaling={"by": "external"})
+    apply(defined, space, deployment(scaled, kubeconfig=str(defined.kubeconfig)))
+    defined.until(lambda: is_ready(custom(defined, space, "inferencedeployments", "d")), 120)
+    pods = f"/api/v1/namespaces/{space}/pods?labelSelector=penstock.dev/component"
+    frontend = next(pod for pod in defined.api.items(f"{pods}=frontend"))
+    url = f"http://{frontend['status']['podIP']}:8000"
+    defined.until(lambda: fetch(defined.namespace, f"{url}/health")[0] == 200, 60)
+    trace = defined.folder / f"{space}.jsonl"
+    cycles, rest_s = 20, 4.0
+    with trace.open("w") as lines:
+        for number in range(int(2 * cycles * rest_s * 2)):
+            lines.write(json.dumps({"arrival_s": number / 2, "input_tokens": 200, "output_tokens": 100}) + "\n")
+    log = defined.folder / f"load-{space}.log"
+    load = defined.namespace.start([*PENSTOCK, "load", url, "--trace", str(trace), "--json"], log)
+    for _ in range(cycles):
+        for replicas in (1, 3):
+            defined.kubectl("-n", space, "scale", "componentpool/d-worker", f"--replicas={replicas}")
+            time.sleep(rest_s)
+    defined.until(lambda: load.poll() is not None, 120)
+    said = log.read_text()
+    result, _ = json.JSONDecoder().raw_decode(said[said.index("{\n") :])
+    requests = result["requests"]
+    assert requests["completed"] == requests["offered"] == int(2 * cycles * rest_s * 2), said[-2000:]

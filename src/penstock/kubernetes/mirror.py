@@ -81,11 +81,11 @@ class Mirror:
             except ApiError as error:
                 if error.status.code == 410:
                     continue  # too long away: list anew
-                if error.status.code == 404 and not self.listed:
-                    await asyncio.sleep(_UNKNOWN_KIND_S)
-                    continue
                 trouble = error.status.message or str(error)
             except (httpx2.HTTPError, OSError) as error:
+                if isinstance(error, httpx2.HTTPStatusError) and error.response.status_code == 404:
+                    await asyncio.sleep(_UNKNOWN_KIND_S)  # nobody serves this API
+                    continue
                 trouble = f"{type(error).__name__}: {error}"
             log.warning("watching %s: %s; keeping what is known", self.kind.__name__, " ".join(trouble.split()))
             await asyncio.sleep(wait_s)
