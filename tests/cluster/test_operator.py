@@ -310,6 +310,64 @@ def test_operator_and_gateway_need_no_more_than_their_own_roles(
         assert said.strip() == "no", (account, verb, resource)
 
 
+def test_the_planner_scales_a_pool_out_and_in_again(
+    defined: ControlPlane, machines: Machines, operator: Running, space: str
+) -> None:
+    """With the demand, by the scale subresource, each change an Event with its reason; a dry run only says so."""
+    machines(nodes=[NODE], images={"penstock": PENSTOCK})
+    engine = {
+        "stepTime": {"baseSeconds": 0.02, "prefillTokenSeconds": 4e-4},
+        "startup": {"coldSeconds": 2, "warmSeconds": 2},
+    }
+    by_planner = {"by": "planner", "min": 1, "max": 4, "coolInSeconds": 5, "intervalSeconds": 2}
+    scaled = worker(engine=engine, autoscaling=by_planner)
+    apply(defined, space, deployment(scaled, kubeconfig=str(defined.kubeconfig)))
+    defined.until(lambda: is_ready(custom(defined, space, "inferencedeployments", "d")), 120)
+    pods = f"/api/v1/namespaces/{space}/pods?labelSelector=penstock.dev/component"
+    frontend = next(pod for pod in defined.api.items(f"{pods}=frontend"))
+    url = f"http://{frontend['status']['podIP']}:8000"
+    defined.until(lambda: fetch(defined.namespace, f"{url}/health")[0] == 200, 60)
+    trace = defined.folder / f"{space}.jsonl"
+    with trace.open("w") as lines:
+        for number in range(240):
+            lines.write(json.dumps({"arrival_s": number / 6, "input_tokens": 300, "output_tokens": 20}) + "\n")
+
+    def planner(*options: str) -> subprocess.Popen[bytes]:
+        asked = [*PENSTOCK, "planner", "--cluster", "--namespace", space, *options]
+        return defined.namespace.start(
+            ["env", f"KUBECONFIG={defined.kubeconfig}", *asked], defined.folder / f"planner-{space}.log"
+        )
+
+    def events(reason: str) -> list[str]:
+        found = defined.api.items(f"/api/v1/namespaces/{space}/events")
+        return [one["message"] for one in found if one["reason"] == reason]
+
+    def replicas() -> int:
+        return int(custom(defined, space, "componentpools", "d-worker")["spec"]["replicas"])
+
+    advising = planner("--dry-run")
+    load = defined.namespace.start(
+        [*PENSTOCK, "load", url, "--trace", str(trace)], defined.folder / f"load-{space}.log"
+    )
+    try:
+        defined.until(lambda: events("Advised"), 60)
+        assert replicas() == 1
+        advising.kill()
+        advising.wait()
+        acting = planner()
+        try:
+            defined.until(lambda: replicas() >= 2, 60)
+            assert all("one replica holds" in message for message in events("Scaled"))
+            defined.until(lambda: load.poll() is not None, 120)
+            defined.until(lambda: replicas() == 1, 120)
+        finally:
+            acting.kill()
+            acting.wait()
+    finally:
+        advising.kill()
+        load.kill()
+
+
 def test_scale_downs_lose_no_request(defined: ControlPlane, machines: Machines, operator: Running, space: str) -> None:
     """Twenty times between three workers and one while requests stream: each worker drains before it goes."""
     machines(nodes=[NODE], images={"penstock": PENSTOCK})

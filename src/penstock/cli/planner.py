@@ -1,4 +1,4 @@
-"""`penstock planner`: the control loop alone. Advises on processes that others run, or decides a recorded run again."""
+"""`penstock planner`: the control loop alone. Scales a cluster's pools, advises on processes, or replays a run."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,9 @@ from penstock.messages.spec import DeploymentBody
 
 
 def planner(
-    spec: Annotated[Path, typer.Argument(help="Deployment file.", show_default=False)],
+    spec: Annotated[
+        Path | None, typer.Argument(help="Deployment file; none with --cluster.", show_default=False)
+    ] = None,
     gateway: Annotated[str | None, typer.Option(help="Base URL of the gateway to watch.", show_default=False)] = None,
     worker: Annotated[
         list[str] | None,
@@ -27,6 +29,15 @@ def planner(
     replay: Annotated[
         Path | None, typer.Option(help="Instead: decide a recorded history.jsonl again.", show_default=False)
     ] = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Instead: scale each pool of a cluster that is `by: planner`.")
+    ] = False,
+    namespace: Annotated[
+        str | None, typer.Option(help="With --cluster: this namespace only. Default: all.", show_default=False)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --cluster: Events say what would be done; nothing is.")
+    ] = False,
     for_s: Annotated[
         float | None, typer.Option("--for", help="Seconds to watch; default: until Ctrl-C.", min=0, show_default=False)
     ] = None,
@@ -35,10 +46,20 @@ def planner(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="End with all decisions as one JSON list on stdout.")] = False,
 ) -> None:
-    """Say how many replicas each pool should have, and why. Changes nothing.
+    """Say how many replicas each pool should have, and why. Changes nothing, but with --cluster.
 
     A replay makes the decisions of the recorded run again, byte for byte.
     """
+    if cluster:
+        if spec is not None or gateway is not None or replay is not None:
+            raise InputError("--cluster", "given with a file, --gateway or --replay", "leave these out")
+        log_to_stderr()
+        asyncio.run(_scale(namespace, dry_run, for_s, out))
+        return
+    if namespace is not None or dry_run:
+        raise InputError("--namespace, --dry-run", "given without --cluster", "add it, or leave them out")
+    if spec is None:
+        raise InputError("SPEC", "missing", "name a deployment file, or give --cluster")
     from penstock.autoscale.sentences import explain
     from penstock.telemetry.feed import decision_to_json
 
@@ -57,6 +78,42 @@ def planner(
         print_document([decision_to_json(decision) for decision in made])
     else:
         print_text(explain(made))
+
+
+async def _scale(namespace: str | None, dry_run: bool, for_s: float | None, out: Path | None) -> None:
+    try:
+        from lightkube import AsyncClient
+        from lightkube.core.exceptions import ConfigError
+    except ImportError as error:
+        raise InputError(
+            "--cluster", "the Kubernetes client is not installed", "pip install 'penstock[kubernetes]'"
+        ) from error
+    from penstock.control.cluster_planner import ClusterPlanner
+    from penstock.control.health import open_session
+    from penstock.control.loop import Listener
+    from penstock.telemetry.journal import Journal
+
+    try:
+        client = AsyncClient()
+    except ConfigError as error:
+        raise InputError(
+            "--cluster", f"no cluster is configured ({error})", "run it in a pod, or set KUBECONFIG"
+        ) from error
+    async with contextlib.AsyncExitStack() as stack:
+
+        def listeners(key: tuple[str, str]) -> list[Listener]:
+            if out is None:
+                return []
+            journal = Journal(out / key[0] / key[1])
+            stack.callback(journal.close)
+            return [journal]
+
+        session = await stack.enter_async_context(open_session())
+        planner = ClusterPlanner(client, session, namespace=namespace, listeners=listeners, dry_run=dry_run)
+        work = asyncio.create_task(planner.run())
+        end_on_signals(work.cancel)
+        with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+            await asyncio.wait_for(work, for_s)
 
 
 def _replay(spec: DeploymentBody, history: Path, out: Path | None) -> list[Decision]:

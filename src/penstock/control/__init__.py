@@ -5,6 +5,7 @@
 - A pool's life, pure: `life_events` (what happens, what to do), `lifecycle` (the state machine), `slots` (cold, warm).
 - Processes, thin: `child` (one process), `pool_shell` (a pool of them), `launch` (command lines), `health` (asks them),
   `cpu`, `run_directory` (what they share).
-- Worlds: `machine` (processes that we run), `watched` (processes of others).
+- Worlds: `machine` (processes that we run), `watched` (processes of others), `cluster_world` (pods; `cluster_pods`,
+  `summed_scrapes` and `lead_times` are its pure parts), with `cluster_planner` (a loop for each deployment).
 - `deployment`: all of it, up and down in order. `tally` and `latest`: what is known of a run while it goes on.
 """

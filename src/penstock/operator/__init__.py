@@ -7,4 +7,11 @@ status.py       what is said of an object: its status
 objects.py      names and labels
 settings.py     what is told once for a cluster
 desired/        what is to exist, a pure function of the spec
+plan.py         what of that is to be written, pure
+conditions.py   what is said of it, pure
+queue.py        which objects are looked at, and when again
+operator.py     watches, plans, writes
+process.py      client, election, signals
+install.py      what installs it: rights and Deployment
+render.py       all of it without a cluster
 """

@@ -6,8 +6,7 @@
   way between workers), `losses` (when one of them is lost).
 - What is counted of it: `records`, `gateway_counters`, `worker_counters`, `gap_counts`.
 - The world: `cluster` (joins it all, and is what the loop observes and acts on), `component_pool`, `seen`, `calendar`.
-- Its pods and nodes, pure: `pods`, `nodes`; carried out: `replicas`, `machines`; drawn: `delays`, `failures`; learnt:
-  `lead_times`.
+- Its pods and nodes, pure: `pods`, `nodes`; carried out: `replicas`, `machines`; drawn: `delays`, `failures`.
 - Its metrics: `metric_path` (who is scraped when), `prometheus` (what queries make of that).
 - Its file: `parse_world`, `world_spec`, `metrics_spec`, `price_spec`.
 - `seeds`: several runs, and the band in which their figures lie.

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from penstock.control.lead_times import LeadTimes
 from penstock.messages.spec import ComponentSpec
-from penstock.simulator.lead_times import LeadTimes
 from penstock.simulator.nodes import NodePool, NodeState
 from penstock.simulator.pods import Pods
 from penstock.simulator.world_spec import DelaySpec, NodePoolSpec, PodStartSpec
