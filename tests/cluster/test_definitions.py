@@ -8,12 +8,12 @@ import pytest
 from api_client import ApiError
 from control_plane import ControlPlane
 
-from spec_corpus import RIGHT, WRONG
 from penstock.messages.pool_spec import PoolBody
 from penstock.messages.spec import DeploymentBody, InferenceDeployment, Metadata
 from penstock.operator.crds import definitions
 from penstock.operator.render import rendered
 from penstock.operator.settings import OperatorSettings
+from spec_corpus import RIGHT, WRONG
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # the first build takes minutes
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from spec_corpus import RIGHT, WRONG
 from penstock.messages.spec import DeploymentBody
 from penstock.operator.crds import definitions
 from penstock.operator.structural import structural_schema
+from spec_corpus import RIGHT, WRONG
 
 
 @pytest.mark.parametrize("name", RIGHT)

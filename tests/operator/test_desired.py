@@ -6,7 +6,6 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from spec_corpus import RIGHT
 from penstock.cli.main import build
 from penstock.errors import InputError
 from penstock.messages.observation import Signal
@@ -18,6 +17,7 @@ from penstock.operator.objects import Object, object_name
 from penstock.operator.render import rendered
 from penstock.operator.settings import OperatorSettings
 from penstock.telemetry.queries import query
+from spec_corpus import RIGHT
 
 SETTINGS = OperatorSettings()
 
