@@ -1,11 +1,24 @@
 """Blocks are conserved, whatever happens; eviction takes the least recently used page, children first."""
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from single_pages import SinglePages
+
 from penstock.kvcache.pool import BlockPool, PagesRemoved, PagesStored
+from penstock.kvcache.run import Run
+
+
+def stored(pool: BlockPool, request: int, hashes: tuple[int, ...]) -> Run:
+    """Take blocks for these pages and fill them."""
+    pool.take(len(hashes) * pool.page_blocks)
+    end = pool.store(request, hashes, 0, len(hashes), None)
+    assert end is not None
+    return end
 
 
 def test_private_blocks_are_counted_and_come_back() -> None:
@@ -13,7 +26,7 @@ def test_private_blocks_are_counted_and_come_back() -> None:
     pool = BlockPool(10)
     pool.take(7)
     assert (pool.used, pool.blank, pool.available) == (7, 3, 3)
-    pool.release(7, (), 0)
+    pool.release(7, None)
     assert (pool.used, pool.available) == (0, 10)
 
 
@@ -28,12 +41,10 @@ def test_taking_more_than_there_is_is_refused() -> None:
 def test_released_pages_stay_cached_until_room_is_needed() -> None:
     """They count as available, and can be matched."""
     pool = BlockPool(4)
-    pool.take(3)
-    pool.store(1, (11, 12, 13), 0, 3)
-    pool.release(0, (11, 12, 13), 3)
+    pool.release(0, stored(pool, 1, (11, 12, 13)))
     assert (pool.used, pool.available, pool.cached_pages) == (0, 4, 3)
-    assert pool.match((11, 12, 99), 9) == (2, 2)
-    assert pool.match((11, 12, 13), 1) == (1, 1)
+    assert pool.match((11, 12, 99), 9)[:2] == (2, 2)
+    assert pool.match((11, 12, 13), 1)[:2] == (1, 1)
     pool.take(2)
     assert pool.drain_events() == (PagesStored(1, 0, (11, 12, 13), None), PagesRemoved((13,)))
 
@@ -41,10 +52,10 @@ def test_released_pages_stay_cached_until_room_is_needed() -> None:
 def test_a_page_in_use_is_never_evicted() -> None:
     """Held pages are not available."""
     pool = BlockPool(3)
-    pool.take(2)
-    pool.store(1, (11, 12), 0, 2)
-    pool.release(0, (11, 12), 2)
-    pool.hold((11,), 1)
+    pool.release(0, stored(pool, 1, (11, 12)))
+    _, _, run, of_run = pool.match((11,), 1)
+    assert run is not None
+    pool.hold(run, of_run)
     assert (pool.available, pool.used) == (2, 1)
     pool.take(2)
     assert pool.cached_hashes() == {11}
@@ -53,12 +64,10 @@ def test_a_page_in_use_is_never_evicted() -> None:
 def test_the_least_recently_used_page_goes_first() -> None:
     """Use makes a page young again."""
     pool = BlockPool(2)
-    for request, page in ((1, 11), (2, 21)):
-        pool.take(1)
-        pool.store(request, (page,), 0, 1)
-        pool.release(0, (page,), 1)
-    pool.hold((11,), 1)
-    pool.release(0, (11,), 1)
+    first = stored(pool, 1, (11,))
+    pool.release(0, first)
+    pool.release(0, stored(pool, 2, (21,)))
+    pool.release(0, pool.hold(first, 1))
     pool.take(1)
     assert pool.cached_hashes() == {11}
 
@@ -66,22 +75,18 @@ def test_the_least_recently_used_page_goes_first() -> None:
 def test_a_page_computed_twice_is_kept_once() -> None:
     """The second sequence shares the first's, and its own block is blank again."""
     pool = BlockPool(4)
-    pool.take(2)
-    pool.store(1, (11,), 0, 1)
-    pool.store(2, (11,), 0, 1)
+    first, second = stored(pool, 1, (11,)), stored(pool, 2, (11,))
     assert (pool.used, pool.blank) == (1, 3)
-    pool.release(0, (11,), 1)
+    pool.release(0, first)
     assert pool.used == 1
-    pool.release(0, (11,), 1)
+    pool.release(0, second)
     assert (pool.used, pool.available) == (0, 4)
 
 
 def test_a_page_of_several_blocks_is_evicted_whole() -> None:
     """One block is wanted, four become blank, three stay so."""
     pool = BlockPool(4, page_blocks=4)
-    pool.take(4)
-    pool.store(1, (11,), 0, 1)
-    pool.release(0, (11,), 1)
+    pool.release(0, stored(pool, 1, (11,)))
     pool.take(1)
     assert (pool.blank, pool.used, pool.cached_pages) == (3, 1, 0)
 
@@ -94,49 +99,93 @@ def test_a_pool_without_blocks_is_refused() -> None:
         BlockPool(1, page_blocks=0)
 
 
-class PoolMachine(RuleBasedStateMachine):
-    """Sequences of three families of prefixes come, grow and go."""
+def test_a_run_is_evicted_from_its_tail_and_grows_on_from_there() -> None:
+    """What is left of it is found, and a sequence that holds it alone makes it longer."""
+    pool = BlockPool(6)
+    pool.release(0, stored(pool, 1, (11, 12, 13, 14)))
+    pool.take(4)
+    assert pool.cached_hashes() == {11, 12}
+    pool.blank += 4
+    _, _, run, of_run = pool.match((11, 12, 23), 3)
+    assert run is not None
+    end = pool.hold(run, of_run)
+    pool.take(1)
+    assert pool.store(2, (11, 12, 23), 2, 3, end) is end
+    assert end.hashes == [11, 12, 23]
 
-    @initialize(blocks=st.integers(1, 12), page_blocks=st.integers(1, 3))
+
+@dataclass
+class Held:
+    """What a sequence holds."""
+
+    hashes: list[int]
+    pages: int
+    private: int
+    end: Run | None
+
+
+class PoolMachine(RuleBasedStateMachine):
+    """Sequences that share prefixes come, grow, are cut off and come again; beside it the reference, page by page."""
+
+    @initialize(blocks=st.integers(1, 24), page_blocks=st.integers(1, 3))
     def begin(self, blocks: int, page_blocks: int) -> None:
         self.pool = BlockPool(blocks, page_blocks)
-        self.sequences: list[tuple[int, list[int], int]] = []  # private blocks, hashes, pages held
-        self.cached: set[int] = set()
+        self.reference = SinglePages(blocks, page_blocks)
+        self.sequences: list[Held] = []
 
-    @rule(family=st.integers(1, 3), pages=st.integers(0, 4), private=st.integers(0, 4))
-    def admit(self, family: int, pages: int, private: int) -> None:
-        pool = self.pool
-        hashes = [family * 10 + page for page in range(pages)]
-        hits, idle = pool.match(hashes, pages)
-        need = (pages - hits) * pool.page_blocks + private
-        if need > pool.available - idle * pool.page_blocks:
+    @rule(turns=st.lists(st.integers(0, 3), max_size=12), filled=st.integers(0, 12), private=st.integers(0, 4))
+    def admit(self, turns: list[int], filled: int, private: int) -> None:
+        """A path down a tree; the first `filled` of its pages are computed at once."""
+        pool, reference = self.pool, self.reference
+        hashes, node = [], 1
+        for turn in turns:
+            node = node * 4 + turn // 3  # most go the same way
+            hashes.append(node)
+        found = pool.match(hashes, len(hashes))
+        assert found[:2] == reference.match(hashes, len(hashes))
+        need = (len(hashes) - found.pages) * pool.page_blocks + private
+        if need > pool.available - found.idle * pool.page_blocks:
             return
-        pool.hold(hashes, hits)
+        end = pool.hold(found.run, found.of_run) if found.run is not None else None
+        reference.hold(hashes, 0, found.pages)
         pool.take(need)
-        pool.store(len(self.sequences), hashes, hits, pages)
-        self.sequences.append((private, hashes, pages))
+        reference.take(need)
+        self.sequences.append(Held(hashes, found.pages, need, end))
+        self.fill(self.sequences[-1], filled)
 
-    @rule(data=st.data())
-    def leave(self, data: st.DataObject) -> None:
+    def fill(self, held: Held, stop: int) -> None:
+        stop = min(stop, len(held.hashes))
+        if stop > held.pages:
+            held.end = self.pool.store(len(self.sequences), held.hashes, held.pages, stop, held.end)
+            self.reference.store(len(self.sequences), held.hashes, held.pages, stop)
+            held.private -= (stop - held.pages) * self.pool.page_blocks
+            held.pages = stop
+
+    @rule(pick=st.integers(0, 100), pages=st.integers(1, 4))
+    def grow(self, pick: int, pages: int) -> None:
         if self.sequences:
-            self.pool.release(*self.sequences.pop(data.draw(st.integers(0, len(self.sequences) - 1))))
+            held = self.sequences[pick % len(self.sequences)]
+            self.fill(held, held.pages + pages)
+
+    @rule(pick=st.integers(0, 100))
+    def leave(self, pick: int) -> None:
+        if self.sequences:
+            held = self.sequences.pop(pick % len(self.sequences))
+            self.pool.release(held.private, held.end)
+            self.reference.release(held.private, held.hashes, held.pages)
 
     @invariant()
-    def counts_agree(self) -> None:
+    def both_are_equal(self) -> None:
         if not hasattr(self, "pool"):
             return
-        pool = self.pool
+        pool, reference = self.pool, self.reference
         pool.check()
-        held = {page for _private, hashes, pages in self.sequences for page in hashes[:pages]}
-        private = sum(blocks for blocks, _hashes, _pages in self.sequences)
-        assert pool.used == private + len(held) * pool.page_blocks
-        assert pool.available == pool.num_blocks - pool.used
-        for event in pool.drain_events():
-            if isinstance(event, PagesStored):
-                self.cached |= set(event.hashes)
-            else:
-                self.cached -= set(event.hashes)
-        assert self.cached == pool.cached_hashes() >= held
+        assert pool.holders() == reference.holders
+        assert pool.blank == reference.blank
+        assert pool.available == reference.blank + len(reference.idle) * pool.page_blocks
+        assert pool.used == pool.num_blocks - pool.available
+        assert list(pool.drain_events()) == reference.events
+        reference.events.clear()
 
 
 TestPoolMachine = PoolMachine.TestCase

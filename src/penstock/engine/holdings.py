@@ -3,7 +3,8 @@
 Knows a sequence's tokens and hashes; not why it is given blocks or loses them.
 
 A sequence of t tokens holds ceil(t / block_tokens) blocks. The leading `sequence.pages` of its hashes name the first of
-them, the rest is private; so what it holds follows from t and that one number, and no table of blocks is kept.
+them, the rest is private; so what it holds follows from t and that one number, and no table of blocks is kept: only the
+run of cached pages in which those that it holds end.
 """
 
 from penstock.engine.config import EngineConfig
@@ -41,11 +42,12 @@ class Holdings:
                 pool.blank -= blocks
             return 0
         most = tokens if sequence.kv_arrives else tokens - 1
-        pages, idle = pool.match(hashes, most // self._page_tokens)
+        pages, idle, run, of_run = pool.match(hashes, most // self._page_tokens)
         blocks -= pages * self._page_blocks
         if blocks > pool.available - idle * self._page_blocks:
             return None
-        pool.hold(hashes, pages)
+        if run is not None:
+            sequence.last_run = pool.hold(run, of_run)
         pool.take(blocks)
         sequence.pages = pages
         return pages * self._page_tokens
@@ -55,7 +57,7 @@ class Holdings:
         hashes = sequence.block_hashes
         full = min(tokens // self._page_tokens, len(hashes))
         if full > sequence.pages:
-            self.pool.store(sequence.id, hashes, sequence.pages, full)
+            sequence.last_run = self.pool.store(sequence.id, hashes, sequence.pages, full, sequence.last_run)
             sequence.pages = full
 
     def give_back(self, sequence: Sequence, tokens: int) -> None:
@@ -64,5 +66,6 @@ class Holdings:
         if not sequence.pages:
             self.pool.blank += blocks
             return
-        self.pool.release(blocks - sequence.pages * self._page_blocks, sequence.block_hashes, sequence.pages)
+        self.pool.release(blocks - sequence.pages * self._page_blocks, sequence.last_run)
         sequence.pages = 0
+        sequence.last_run = None

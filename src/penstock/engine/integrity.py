@@ -43,7 +43,7 @@ def check_engine(engine: "Engine") -> None:
         tokens = sequence.offset + decoding.step if decodes else sequence.target
         private += config.blocks_for(tokens) - sequence.pages * config.page_blocks
         holders.update(sequence.block_hashes[: sequence.pages])
-    _same("holders of pages", dict(holders), {page: held for page, held in pool._holders.items() if held})
+    _same("holders of pages", dict(holders), {page: held for page, held in pool.holders().items() if held})
     _same("blocks used", pool.used, private + config.page_blocks * len(holders))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence as Hashes
 from enum import Enum
 
 from penstock.engine.request import EngineRequest
+from penstock.kvcache.run import Run
 
 
 class SequenceState(Enum):
@@ -27,6 +28,7 @@ class Sequence:
         "finish_step",
         "id",
         "kv_arrives",
+        "last_run",
         "max_tokens",
         "offset",
         "pages",
@@ -47,6 +49,7 @@ class Sequence:
         self.computed = 0  # of those, computed or scheduled; meaningful until it decodes
         self.cached_tokens = -1  # tokens found cached when first admitted; -1: not admitted yet
         self.pages = 0  # leading pages held
+        self.last_run: Run | None = None  # of the pool, in which these end
         self.admission = -1  # number of its admission: the order of running
         self.started = False  # whether its first token is out
         # While it decodes: its last step, and its context (the token being computed included) less that step's number.
