@@ -6,7 +6,6 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-
 from single_pages import SinglePages
 
 from penstock.kvcache.pool import BlockPool, PagesRemoved, PagesStored

@@ -4,6 +4,8 @@ Knows no pool. All pages of a run have the same holders and were used at the sam
 freed as one; it is split where that ends, and shortened from its tail by eviction.
 """
 
+from collections.abc import Sequence
+
 
 class Run:
     """Consecutive pages of one chain.
@@ -35,7 +37,7 @@ class Run:
         return head
 
 
-def common(hashes: list[int], others: list[int] | tuple[int, ...], at: int, limit: int) -> int:
+def common(hashes: list[int], others: Sequence[int], at: int, limit: int) -> int:
     """Count the leading `hashes` that stand in `others` from place `at` on, before `limit`.
 
     Both are chained hashes, and the first are equal: an equal pair means equal pairs before it, so the last one is
