@@ -98,6 +98,44 @@ def test_bursts_and_single_steps_write_the_same_history(batch: int) -> None:
                 assert one == other, f"seed {seed}, scrape {scrape}: {name} differ"
 
 
+def told(scenario: Scenario, *, late: bool) -> tuple[list[tuple], list[tuple]]:
+    """(all but evictions, with instants; at each instant at which something comes, all that was cached and evicted)."""
+    timeline = Timeline(Engine(scenario.config), scenario.step_time, burst=late)
+    timeline.engine.tells_late = late
+    happened: list[tuple] = []
+    pages: list[tuple] = []
+    seen: list[tuple] = []
+
+    def note(moments: list[Moment]) -> None:
+        for at, progress in ((moment.at, moment.progress) for moment in moments):
+            ended = progress.first_tokens, progress.resumed, progress.finished, progress.preempted
+            if any(ended):
+                happened.append((at, *ended))
+            pages.extend((type(event).__name__, page) for event in progress.cache for page in event.hashes)
+
+    todo: list[tuple] = [(at, 0, request) for at, request in scenario.arrivals]
+    todo += [(at, 1, target) for at, target in scenario.interruptions if target is not None]
+    for at, order, detail in sorted(todo, key=lambda item: item[:2]):
+        note(timeline.catch_up(at) if late else timeline.advance(at))
+        seen.append((at, tuple(pages)))
+        if order:
+            timeline.cancel(at, detail)
+        else:
+            timeline.add(at, detail)
+    note(timeline.advance(FOREVER))
+    timeline.engine.check()
+    return happened, [*seen, (FOREVER, tuple(pages))]
+
+
+@pytest.mark.parametrize("batch", range(6))
+def test_evictions_told_late_are_the_same_by_the_time_that_anybody_asks(batch: int) -> None:
+    """Bursts go on while they evict; split when something comes, they have told what single steps tell by then."""
+    for seed in range(batch * 60, batch * 60 + 60):
+        scenario = make(seed, role=Role.DECODE if seed % 3 == 0 else Role.WORKER, page_blocks=1)
+        for late, single in zip(told(scenario, late=True), told(scenario, late=False), strict=True):
+            assert late == single, f"seed {seed}"
+
+
 def test_gaps_add_up_to_the_time_from_first_to_last_token() -> None:
     """Over all requests, resumed ones included: every token but the first has exactly one gap."""
     for seed in range(300):

@@ -15,9 +15,10 @@ class Batch:
         steps: how many such steps may be committed at once: until one finishes, fills a page with a name, or the
             pool has no blank block left. 1 if anybody is admitted, preempted or evicted.
         preempted: requests that lost their place when this batch was planned, youngest first.
+        evicts: whether pages are evicted that steps before the last should have told (`Engine.tells_late`).
     """
 
-    __slots__ = ("context_tokens", "preempted", "prefill_pairs", "prefill_tokens", "sequences", "steps")
+    __slots__ = ("context_tokens", "evicts", "preempted", "prefill_pairs", "prefill_tokens", "sequences", "steps")
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Batch:
         self.context_tokens = context_tokens
         self.steps = steps
         self.preempted = preempted
+        self.evicts = False
 
 
 class Progress:

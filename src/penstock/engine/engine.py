@@ -49,6 +49,8 @@ class Engine:
         prefix is found when it is admitted.
     pinned: prefilled requests whose KV has not been released.
     prefix_queries, prefix_hits: prompt tokens looked up in the cache at first admission, and found there.
+    tells_late: may be set: steps that only grow and evict may repeat, though what each evicts is told after the last.
+        A full pool evicts at every other step, so bursts would be short; who needs to know earlier splits them.
     """
 
     __slots__ = (
@@ -74,6 +76,7 @@ class Engine:
         "prefix_queries",
         "queued_prefill_tokens",
         "running",
+        "tells_late",
         "waiting",
     )
 
@@ -94,6 +97,7 @@ class Engine:
         self._prompts_only = False  # the planned batch leaves the decoding sequences where they are
         self._admissions = 0
         self.draining = False
+        self.tells_late = False
         self.running = 0
         self.waiting = 0
         self.pinned = 0
@@ -247,10 +251,14 @@ class Engine:
         if not self._scheduled:
             if not decoding.count:
                 return None
-            if not preempted and not pool.has_events:
+            if not preempted:
                 # Until something other than growth happens: an end, a page filled, or a pool without blank blocks.
-                # What was evicted just now is told when the step is done, not when a burst is.
-                batch.steps = decoding.repeatable(pool.blank)
+                # What is evicted is told when the step is done, not when a burst is, unless that will do.
+                if self.tells_late:
+                    batch.steps = steps = decoding.repeatable(pool.available)
+                    batch.evicts = pool.has_events or (steps > 1 and decoding.later_demand(steps) > pool.blank)
+                elif not pool.has_events:
+                    batch.steps = decoding.repeatable(pool.blank)
         self._batch = batch
         return batch
 

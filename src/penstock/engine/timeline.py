@@ -121,6 +121,12 @@ class Timeline:
         self._arrive(at)
         return self.engine.release(request_id)
 
+    @property
+    def evicts(self) -> bool:
+        """Whether the burst under way evicts pages, which it tells at its end; `catch_up` tells those so far."""
+        batch = self._batch
+        return batch is not None and batch.evicts and self._steps > 1
+
     def next_event(self) -> int | None:
         """When the burst under way ends, planning it if need be; None if nothing runs. See the module's order."""
         if self._batch is None and not self._start():

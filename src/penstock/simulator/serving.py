@@ -30,6 +30,10 @@ from penstock.simulator.virtual_worker import Heap, VirtualWorker
 from penstock.workload.arrival import BLOCK_TOKENS, Arrival
 
 NEVER = 1 << 200  # an instant after all others
+# Workers whose bursts go on while they evict. Each costs every arrival a split of its burst, which pays while these are
+# few, and pages so small that every few steps evict one.
+_TELL_LATE = 16  # workers
+_SMALL_PAGE = 4  # blocks
 _BLOCK_TOKENS = 16  # of a workload that names no blocks; nothing depends on it
 
 
@@ -62,6 +66,7 @@ class Serving:
         self._heap: Heap = []
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._touched: list[VirtualWorker] = []
+        self._evicting: dict[VirtualWorker, None] = {}  # the router doesn't know yet of all that they evicted
         self._order = 0
         self._number = 0
         first = next(arrivals, None)
@@ -107,6 +112,9 @@ class Serving:
             late_after=self._late_after,
             exports=self._workers_export,
         )
+        small = worker.engine.config.page_blocks <= _SMALL_PAGE
+        worker.engine.tells_late = small and len(self.workers) < _TELL_LATE
+        self._tell_evictions()
         self.workers[worker_id] = worker
         self.router.add_worker(WorkerInfo(id=worker_id, role=component.role, engine=component.engine))
         self._dispatch.try_held(self.now)
@@ -149,12 +157,16 @@ class Serving:
                     worker.due = None
                     self._happened(worker, worker.timeline.finish())
                     touched.append(worker)
+            if self._evicting and (self._next_at == at or (timers and timers[0][0] == at)):
+                self._tell_evictions()
             while timers and timers[0][0] == at:
                 heappop(timers)[2]()
             while self._next_at == at:
                 self._arrive()
             for worker in touched:
                 worker.schedule(heap)
+                if worker.timeline.evicts:
+                    self._evicting[worker] = None
             touched.clear()
         self.now = to
 
@@ -170,6 +182,15 @@ class Serving:
                 self._happened(worker, moment)
             if worker.id in self.workers:
                 worker.schedule(self._heap)
+
+    def _tell_evictions(self) -> None:
+        """The router is about to choose: it hears of all that was evicted until now."""
+        for worker in self._evicting:
+            if worker.due is not None and worker.timeline.evicts:
+                for moment in worker.timeline.catch_up(self.now):
+                    self._happened(worker, moment)
+                self._touched.append(worker)
+        self._evicting.clear()
 
     def _config(self, component: ComponentSpec) -> EngineConfig:
         """Hashes name the trace's blocks, which are coarser than the engine's: one entry a page, not one a block."""
