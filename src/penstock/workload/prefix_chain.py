@@ -8,34 +8,71 @@ Knows the ids that came last, so memory is bounded: a block that comes again aft
 cache would still hold it.
 """
 
-from collections import OrderedDict
+from collections import deque
+from collections.abc import Iterable
 
 import xxhash
 
-MOST = 500_000  # ids remembered, about 100 MB
+MOST = 500_000  # ids remembered, about 60 MB
 
 
 class PrefixChain:
     """Renames blocks as they come."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._before: OrderedDict[int, int] = OrderedDict()  # id: the id before it at first, -1 at the start
+        self._before: dict[int, int] = {}  # id: the id before it at first, -1 at the start
+        self._order: deque[tuple[int, ...]] = deque()  # the ids as they came, those of one prompt together
         self._most = most
 
     def chained(self, blocks: tuple[int, ...]) -> tuple[int, ...]:
         """The blocks of one prompt, so that equal ids have equal ids before them."""
+        if not blocks:
+            return blocks
         known = self._before
-        before, renamed = -1, None
+        found = list(map(known.get, blocks))
+        old = found.index(None) if found[-1] is None else len(blocks)
+        before = (-1, *blocks[:-1])
+        if found[:old] == list(before[:old]) and found.count(None) == len(blocks) - old:
+            new = blocks[old:]
+            size = len(known) + len(new)
+            known.update(zip(new, before[old:], strict=True))
+            if len(known) == size:  # no id twice
+                if new:
+                    self._remember(new)
+                return blocks
+            for block in set(new):
+                del known[block]
+        return self._renamed(blocks)
+
+    def _renamed(self, blocks: tuple[int, ...]) -> tuple[int, ...]:
+        """The same, block by block: some stand after others than at first."""
+        known, new = self._before, []
+        before, renamed = -1, list(blocks)
         for place, block in enumerate(blocks):
-            if known.setdefault(block, before) != before:
-                if renamed is None:
-                    renamed = list(blocks)
+            if block not in known:
+                known[block] = before
+                new.append(block)
+            elif known[block] != before:
                 block = renamed[place] = _name(before, block)
-                known.setdefault(block, before)
+                if block not in known:
+                    known[block] = before
+                    new.append(block)
             before = block
-        while len(known) > self._most:
-            known.popitem(last=False)
-        return blocks if renamed is None else tuple(renamed)
+        self._remember(new)
+        return tuple(renamed)
+
+    def _remember(self, new: Iterable[int]) -> None:
+        """Note the order in which ids came, and forget the oldest beyond `most`."""
+        order, known = self._order, self._before
+        order.append(tuple(new))
+        excess = len(known) - self._most
+        while excess > 0:
+            oldest = order.popleft()
+            for block in oldest[:excess]:
+                del known[block]
+            if len(oldest) > excess:
+                order.appendleft(oldest[excess:])
+            excess -= len(oldest)
 
 
 def _name(before: int, block: int) -> int:
