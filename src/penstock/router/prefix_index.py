@@ -1,7 +1,8 @@
-"""Which worker holds which KV blocks: one dict from block hash to a bit mask of workers.
+"""Which worker holds which KV blocks: one dict from block hash to a run of blocks, with a bit mask of its workers.
 
 A block's hash covers all tokens before it, so a prompt's hit on every worker is one walk along its hashes with AND:
-the cost is that of the pages hit, not of the workers.
+the cost is that of the runs hit (`prefix_run`), not of the blocks, and not of the workers. Runs are how blocks are
+kept, not what they mean: events may name any blocks in any order, and the outcome is that of single blocks.
 
 Two kinds of entries. *Confirmed*: the worker published it. *Expected*: a prompt was sent there and will soon be
 cached; it counts as a hit at once (the worker takes requests in order, so the prompt ahead is computed first), and is
@@ -16,40 +17,42 @@ It doesn't know time, or whether a hit is worth anything.
 """
 
 from collections import deque
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 
 from penstock.errors import UnknownWorker
+from penstock.router.prefix_run import Hold, Run, agreement
 
 CLEAN_PER_CHANGE = 64  # dead entries cleaned with each change, at least: about 10 µs
+MAX_RUN = 256  # blocks; to find and split off one block takes as long as its run is, so microseconds at most
 
 
 class _Held:
-    """What one worker holds: its bit, and hash -> confirmed, oldest first."""
+    """What one worker holds: its bit, how many blocks, and its holds in order, between both ends of `ring`."""
 
-    __slots__ = ("bit", "blocks", "limit", "publishes")
+    __slots__ = ("bit", "blocks", "limit", "publishes", "ring")
 
     def __init__(self, bit: int, limit: int, publishes: bool) -> None:
         self.bit = bit
-        self.blocks: dict[int, bool] = {}
+        self.blocks = 0
         self.limit = limit
         self.publishes = publishes
+        self.ring = Hold(None, bit)
 
 
 class PrefixIndex:
     """Blocks to workers. Changed only by its methods; unknown workers, unknown blocks and repeats are harmless."""
 
     def __init__(self) -> None:
-        self._masks: dict[int, int] = {}
+        self._runs: dict[int, Run] = {}  # by each of their blocks
         self._held: dict[str, _Held] = {}
         self._free_bits: list[int] = []
         self._num_bits = 0
         self._live = 0
-        self._dead: deque[tuple[int, dict[int, bool]]] = deque()
+        self._dead: deque[Hold] = deque()  # rings
 
     def __len__(self) -> int:
         """Entries in memory, those not yet cleaned up included."""
-        return len(self._masks)
+        return len(self._runs)
 
     def add(self, worker: str, *, limit: int, publishes: bool = True) -> None:
         """Register a worker that holds nothing yet. Adding it again keeps what is known."""
@@ -67,7 +70,8 @@ class PrefixIndex:
         held = self._held.get(worker)
         if held is not None and held.blocks:
             self._bury(held)
-            held.bit, held.blocks = self._take_bit(), {}
+            held.bit, held.blocks = self._take_bit(), 0
+            held.ring = Hold(None, held.bit)
 
     def bit(self, worker: str) -> int:
         """The worker's bit in masks, until it is forgotten. Raises: UnknownWorker."""
@@ -81,7 +85,7 @@ class PrefixIndex:
         held = self._held.get(worker)
         if held is None:
             raise UnknownWorker(worker)
-        return len(held.blocks)
+        return held.blocks
 
     def match(self, hashes: Sequence[int]) -> list[tuple[int, int]]:
         """Find how many leading blocks each worker holds. Does not change what is known.
@@ -91,19 +95,20 @@ class PrefixIndex:
         Returns: (depth, mask) with depth falling: the workers in `mask` hold at least `depth` blocks. Each mask
             contains the ones before it; a worker in none holds no first block.
         """
-        masks, levels = self._masks, []
+        levels: list[tuple[int, int]] = []
         here, depth = self._live, 0
-        for depth, block in enumerate(hashes):
-            mask = masks.get(block, 0) & here
+        for run, _, at, stop in self._pieces(tuple(hashes)):
+            mask = run.mask & here if run is not None else 0
             if mask != here:
                 if depth:
                     levels.append((depth, here))
-                if not mask:
-                    break
                 here = mask
+            if not mask:
+                break
+            depth = stop
         else:
-            if hashes:
-                levels.append((len(hashes), here))
+            if depth:
+                levels.append((depth, here))
         levels.reverse()
         return levels
 
@@ -112,29 +117,27 @@ class PrefixIndex:
         held = self._held.get(worker)
         if held is None:
             return
-        masks, blocks, bit = self._masks, held.blocks, held.bit
-        for block in [block for block in hashes if block not in blocks]:
-            masks[block] = masks.get(block, 0) | bit
-        blocks.update(dict.fromkeys(hashes, True))
+        hashes = tuple(hashes)
+        for run, first, at, stop in self._pieces(hashes):
+            if run is None:
+                self._new(held, hashes[at:stop], confirmed=True)
+            elif not run.mask & held.bit:
+                self._join(held, self._cut(run, first, stop - at), confirmed=True)
+            elif not run.hold_of(held.bit).confirmed:
+                self._cut(run, first, stop - at).hold_of(held.bit).confirmed = True
         held.publishes = True  # whatever we were told, it does
-        if len(blocks) > held.limit:
-            self._trim(held)
+        self._trim(held)
         if self._dead:
             self._clean(len(hashes))
 
     def removed(self, worker: str, hashes: Sequence[int]) -> None:
-        """The worker published that it no longer holds these."""
+        """The worker published that it no longer holds these. Leaves before roots, as engines evict them, is fast."""
         held = self._held.get(worker)
         if held is None:
             return
-        masks, blocks, bit = self._masks, held.blocks, held.bit
-        for block in hashes:
-            if blocks.pop(block, None) is not None:
-                mask = masks[block] ^ bit
-                if mask:
-                    masks[block] = mask
-                else:
-                    del masks[block]
+        for run, first, at, stop in self._pieces(tuple(hashes)[::-1]):
+            if run is not None and run.mask & held.bit:
+                self._leave(held, self._cut(run, first, stop - at))
         if self._dead:
             self._clean()
 
@@ -148,27 +151,18 @@ class PrefixIndex:
         held = self._held.get(worker)
         if held is None:
             return []
-        masks, blocks, bit = self._masks, held.blocks, held.bit
         fresh: list[int] = []
         if held.publishes:
-            new = dict.fromkeys([block for block in islice(hashes, known, None) if block not in blocks], False)
-            blocks.update(new)
-            fresh = list(new)
-            if masks.keys().isdisjoint(fresh):
-                masks.update(dict.fromkeys(fresh, bit))
-            else:
-                for block in fresh:
-                    masks[block] = masks.get(block, 0) | bit
-        else:  # what is used again moves to the young end; leaves before roots, as engines free them
-            for block in reversed(hashes):
-                if block in blocks:
-                    del blocks[block]
-                else:
-                    masks[block] = masks.get(block, 0) | bit
-                    fresh.append(block)
-                blocks[block] = False
-        if len(blocks) > held.limit:
-            self._trim(held)
+            hashes = tuple(hashes)[known:]
+            for run, first, at, stop in self._pieces(hashes):
+                if run is None:
+                    fresh += self._new(held, hashes[at:stop], confirmed=False)
+                elif not run.mask & held.bit:
+                    self._join(held, self._cut(run, first, stop - at), confirmed=False)
+                    fresh += hashes[at:stop]
+        else:
+            fresh = self._used(held, tuple(dict.fromkeys(hashes)))
+        self._trim(held)
         if self._dead:
             self._clean(len(fresh))
         return fresh
@@ -178,17 +172,98 @@ class PrefixIndex:
         held = self._held.get(worker)
         if held is None:
             return
-        blocks, bit = held.blocks, held.bit
-        for block in hashes:
-            if blocks.get(block) is False:
-                del blocks[block]
-                self._clear(block, bit)
+        for run, first, at, stop in self._pieces(tuple(hashes)):
+            if run is not None and run.mask & held.bit and not run.hold_of(held.bit).confirmed:
+                self._leave(held, self._cut(run, first, stop - at))
         self._clean()
 
     def publishes(self, worker: str) -> bool:
         """Whether events confirm what this worker holds; False for unknown workers."""
         held = self._held.get(worker)
         return held is not None and held.publishes
+
+    # --- runs
+
+    def _pieces(self, hashes: tuple[int, ...]) -> Iterator[tuple[Run | None, int, int, int]]:
+        """Go along some blocks, a piece at a time that is treated alike.
+
+        Yields: (run, first, at, stop): blocks `at` to `stop` are those of `run` from its block `first` on; with no run,
+            they are unknown. What is done to a piece may change its run, but no block that is still to come.
+        """
+        find, at, end = self._runs.get, 0, len(hashes)
+        while at < end:
+            run = find(hashes[at])
+            first, stop = 0, end
+            if run is not None:
+                own = run.hashes
+                if own[0] != hashes[at]:
+                    first = own.index(hashes[at])
+                stop = at + agreement(own, first, hashes, at)
+            elif not self._runs.keys().isdisjoint(hashes[at:]):
+                stop = next(place for place in range(at, end) if hashes[place] in self._runs)
+            yield run, first, at, stop
+            at = stop
+
+    def _cut(self, run: Run, first: int, blocks: int) -> Run:
+        """Make a run of its own of `blocks` blocks of a run, from block `first` on."""
+        if first:
+            run = self._split(run, first)[1]
+        return self._split(run, blocks)[0] if blocks < len(run.hashes) else run
+
+    def _split(self, run: Run, blocks: int) -> tuple[Run, Run]:
+        """Split a run after some blocks: the smaller part becomes another run."""
+        leading = 2 * blocks < len(run.hashes)
+        new = run.part(blocks, leading=leading)
+        self._runs.update(dict.fromkeys(new.hashes, new))
+        return (new, run) if leading else (run, new)
+
+    def _new(self, held: _Held, hashes: tuple[int, ...], *, confirmed: bool, leaves_first: bool = False) -> list[int]:
+        """The worker holds blocks that nobody held. Returns: them, each once."""
+        blocks = list(dict.fromkeys(hashes))
+        pieces = [tuple(blocks[at : at + MAX_RUN]) for at in range(0, len(blocks), MAX_RUN)]
+        for piece in reversed(pieces) if leaves_first else pieces:
+            run = Run(piece)
+            self._runs.update(dict.fromkeys(piece, run))
+            self._join(held, run, confirmed=confirmed, leaves_first=leaves_first)
+        return blocks
+
+    def _join(self, held: _Held, run: Run, *, confirmed: bool, leaves_first: bool = False) -> None:
+        """The worker holds a run that it did not hold, its youngest."""
+        run.held(held.bit, held.ring.older, confirmed=confirmed, leaves_first=leaves_first)
+        held.blocks += len(run.hashes)
+
+    def _leave(self, held: _Held, run: Run) -> None:
+        """The worker does not hold a run any more."""
+        held.blocks -= len(run.hashes)
+        self._let_go(run.hold_of(held.bit), run)
+
+    def _let_go(self, hold: Hold, run: Run) -> None:
+        run.left(hold)
+        if not run.mask:
+            for block in run.hashes:
+                del self._runs[block]
+
+    def _used(self, held: _Held, hashes: tuple[int, ...]) -> list[int]:
+        """What is used again moves to the young end; leaves before roots, as engines free them. Returns: the new."""
+        fresh: list[int] = []
+        pieces = []
+        for run, first, at, stop in self._pieces(hashes):
+            pieces.append((run if run is None else self._cut(run, first, stop - at), hashes[at:stop]))
+        for run, blocks in reversed(pieces):
+            if run is None:
+                self._new(held, blocks, confirmed=False, leaves_first=True)
+                fresh += blocks
+            elif run.mask & held.bit:
+                hold = run.hold_of(held.bit)
+                hold.step_out()
+                hold.stand_after(held.ring.older)
+                hold.confirmed, hold.leaves_first = False, True
+            else:
+                self._join(held, run, confirmed=False, leaves_first=True)
+                fresh += blocks
+        return fresh
+
+    # --- bounds
 
     def _take_bit(self) -> int:
         if self._free_bits:
@@ -202,34 +277,32 @@ class PrefixIndex:
     def _bury(self, held: _Held) -> None:
         self._live &= ~held.bit
         if held.blocks:
-            self._dead.append((held.bit, held.blocks))
+            self._dead.append(held.ring)
         else:
             self._free_bits.append(held.bit)
 
     def _clean(self, added: int = 0) -> None:
         """Clean up after forgotten workers: a bounded number of entries, yet faster than new ones come."""
-        dead = self._dead
-        budget = max(CLEAN_PER_CHANGE, 2 * added) if dead else 0
-        while dead and budget > 0:
-            bit, blocks = dead[0]
-            for _ in range(min(budget, len(blocks))):
-                self._clear(blocks.popitem()[0], bit)
-                budget -= 1
-            if not blocks:
-                dead.popleft()
-                self._free_bits.append(bit)
+        budget = max(CLEAN_PER_CHANGE, 2 * added)
+        while self._dead and budget > 0:
+            ring = self._dead[0]
+            budget -= self._drop_oldest(ring, budget)
+            if ring.younger is ring:
+                self._dead.popleft()
+                self._free_bits.append(ring.bit)
 
     def _trim(self, held: _Held) -> None:
-        blocks = held.blocks
-        excess = len(blocks) - held.limit
-        if excess > 0:
-            for block in list(islice(blocks, excess)):
-                del blocks[block]
-                self._clear(block, held.bit)
+        while held.blocks > held.limit:
+            held.blocks -= self._drop_oldest(held.ring, held.blocks - held.limit)
 
-    def _clear(self, block: int, bit: int) -> None:
-        mask = self._masks.get(block, 0) & ~bit
-        if mask:
-            self._masks[block] = mask
-        else:
-            self._masks.pop(block, None)
+    def _drop_oldest(self, ring: Hold, most: int) -> int:
+        """Drop the oldest blocks of a worker, of one run only. Returns: how many."""
+        hold = ring.younger
+        run = hold.run
+        assert run is not None
+        blocks = len(run.hashes)
+        if blocks > most:
+            run = self._split(run, blocks - most)[1] if hold.leaves_first else self._split(run, most)[0]
+            hold, blocks = run.hold_of(ring.bit), most
+        self._let_go(hold, run)
+        return blocks
