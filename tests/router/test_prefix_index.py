@@ -28,7 +28,7 @@ LIMITS = {"a": 100, "b": 5, "c": 4}  # `c` publishes nothing until it does
 
 
 class AgainstSets(RuleBasedStateMachine):
-    """Each worker is a dict of block -> confirmed, oldest first; the index must agree on every walk, and what it drops."""
+    """Each worker is a dict of block -> confirmed, oldest first; the index must agree, and drop the same."""
 
     def __init__(self) -> None:
         super().__init__()

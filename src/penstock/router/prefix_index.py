@@ -97,7 +97,7 @@ class PrefixIndex:
         """
         levels: list[tuple[int, int]] = []
         here, depth = self._live, 0
-        for run, _, at, stop in self._pieces(tuple(hashes)):
+        for run, _, _, stop in self._pieces(tuple(hashes)):
             mask = run.mask & here if run is not None else 0
             if mask != here:
                 if depth:
