@@ -96,19 +96,21 @@ class PrefixIndex:
             contains the ones before it; a worker in none holds no first block.
         """
         levels: list[tuple[int, int]] = []
-        here, depth = self._live, 0
-        for run, _, _, stop in self._pieces(tuple(hashes)):
+        hashes = tuple(hashes)
+        here, depth, end = self._live, 0, len(hashes)
+        while here and depth < end:
+            run = self._runs.get(hashes[depth])
             mask = run.mask & here if run is not None else 0
             if mask != here:
                 if depth:
                     levels.append((depth, here))
                 here = mask
-            if not mask:
-                break
-            depth = stop
-        else:
-            if depth:
-                levels.append((depth, here))
+            if mask and run is not None:
+                own = run.hashes
+                first = 0 if own[0] == hashes[depth] else own.index(hashes[depth])
+                depth += agreement(own, first, hashes, depth)
+        if here and depth:
+            levels.append((depth, here))
         levels.reverse()
         return levels
 
@@ -219,6 +221,15 @@ class PrefixIndex:
 
     def _new(self, held: _Held, hashes: tuple[int, ...], *, confirmed: bool, leaves_first: bool = False) -> list[int]:
         """The worker holds blocks that nobody held. Returns: them, each once."""
+        if len(hashes) <= MAX_RUN:
+            run = Run(hashes)
+            entries = dict.fromkeys(hashes, run)
+            blocks = list(entries)
+            if len(blocks) < len(hashes):
+                run.hashes = tuple(blocks)
+            self._runs.update(entries)
+            self._join(held, run, confirmed=confirmed, leaves_first=leaves_first)
+            return blocks
         blocks = list(dict.fromkeys(hashes))
         pieces = [tuple(blocks[at : at + MAX_RUN]) for at in range(0, len(blocks), MAX_RUN)]
         for piece in reversed(pieces) if leaves_first else pieces:

@@ -22,7 +22,10 @@ class Run:
 
     def hold_of(self, bit: int) -> "Hold":
         """The hold of a worker that is in `mask`."""
-        return next(hold for hold in self.holds if hold.bit == bit)
+        for hold in self.holds:
+            if hold.bit == bit:
+                return hold
+        raise KeyError(bit)
 
     def part(self, blocks: int, *, leading: bool) -> "Run":
         """Give away the `leading` blocks, or the others, as a new run next to this one in every worker's order."""
@@ -35,7 +38,7 @@ class Run:
 
     def held(self, bit: int, after: "Hold", *, confirmed: bool, leaves_first: bool) -> None:
         """A worker holds it, in its order right after another hold."""
-        hold = Hold(self, bit, confirmed=confirmed, leaves_first=leaves_first)
+        hold = Hold(self, bit, confirmed, leaves_first)
         hold.stand_after(after)
         self.holds.append(hold)
         self.mask |= bit
@@ -57,7 +60,7 @@ class Hold:
 
     __slots__ = ("bit", "confirmed", "leaves_first", "older", "run", "younger")
 
-    def __init__(self, run: Run | None, bit: int, *, confirmed: bool = False, leaves_first: bool = False) -> None:
+    def __init__(self, run: Run | None, bit: int, confirmed: bool = False, leaves_first: bool = False) -> None:
         self.run = run
         self.bit = bit
         self.confirmed = confirmed
@@ -77,9 +80,12 @@ class Hold:
 
 def agreement(own: tuple[int, ...], first: int, hashes: tuple[int, ...], at: int) -> int:
     """Count how many of `own` from `first` on are `hashes` from `at` on; the first ones are."""
-    low, high = 1, min(len(own) - first, len(hashes) - at)
+    high, left = len(own) - first, len(hashes) - at
+    if left < high:
+        high = left
     if own[first : first + high] == hashes[at : at + high]:
         return high
+    low = 1
     while low < high:  # `low` agree; more than `high` don't
         middle = (low + high + 1) >> 1
         if own[first + low : first + middle] == hashes[at + low : at + middle]:
