@@ -125,8 +125,12 @@ class PrefixIndex:
                 self._new(held, hashes[at:stop], confirmed=True)
             elif not run.mask & held.bit:
                 self._join(held, self._cut(run, first, stop - at), confirmed=True)
-            elif not run.hold_of(held.bit).confirmed:
-                self._cut(run, first, stop - at).hold_of(held.bit).confirmed = True
+            else:
+                hold, last = run.hold_of(held.bit), first + stop - at
+                if first > hold.confirmed:
+                    self._cut(run, first, stop - at).hold_of(held.bit).confirmed = stop - at
+                elif last > hold.confirmed:
+                    hold.confirmed = last
         held.publishes = True  # whatever we were told, it does
         self._trim(held)
         if self._dead:
@@ -138,7 +142,11 @@ class PrefixIndex:
         if held is None:
             return
         for run, first, at, stop in self._pieces(tuple(hashes)[::-1]):
-            if run is not None and run.mask & held.bit:
+            if run is None or not run.mask & held.bit:
+                continue
+            if run.mask == held.bit and 0 < first == len(run.hashes) - (stop - at):
+                self._shorten(held, run, first)
+            else:
                 self._leave(held, self._cut(run, first, stop - at))
         if self._dead:
             self._clean()
@@ -175,8 +183,12 @@ class PrefixIndex:
         if held is None:
             return
         for run, first, at, stop in self._pieces(tuple(hashes)):
-            if run is not None and run.mask & held.bit and not run.hold_of(held.bit).confirmed:
-                self._leave(held, self._cut(run, first, stop - at))
+            if run is None or not run.mask & held.bit:
+                continue
+            last = first + stop - at
+            first = max(first, run.hold_of(held.bit).confirmed)
+            if first < last:
+                self._leave(held, self._cut(run, first, last - first))
         self._clean()
 
     def publishes(self, worker: str) -> bool:
@@ -240,13 +252,23 @@ class PrefixIndex:
 
     def _join(self, held: _Held, run: Run, *, confirmed: bool, leaves_first: bool = False) -> None:
         """The worker holds a run that it did not hold, its youngest."""
-        run.held(held.bit, held.ring.older, confirmed=confirmed, leaves_first=leaves_first)
-        held.blocks += len(run.hashes)
+        blocks = len(run.hashes)
+        run.held(held.bit, held.ring.older, confirmed=blocks if confirmed else 0, leaves_first=leaves_first)
+        held.blocks += blocks
 
     def _leave(self, held: _Held, run: Run) -> None:
         """The worker does not hold a run any more."""
         held.blocks -= len(run.hashes)
         self._let_go(run.hold_of(held.bit), run)
+
+    def _shorten(self, held: _Held, run: Run, blocks: int) -> None:
+        """The only worker that holds a run holds no more than these leading blocks."""
+        for block in run.hashes[blocks:]:
+            del self._runs[block]
+        held.blocks -= len(run.hashes) - blocks
+        run.hashes = run.hashes[:blocks]
+        hold = run.holds[0]
+        hold.confirmed = min(hold.confirmed, blocks)
 
     def _let_go(self, hold: Hold, run: Run) -> None:
         run.left(hold)
@@ -268,7 +290,7 @@ class PrefixIndex:
                 hold = run.hold_of(held.bit)
                 hold.step_out()
                 hold.stand_after(held.ring.older)
-                hold.confirmed, hold.leaves_first = False, True
+                hold.confirmed, hold.leaves_first = 0, True
             else:
                 self._join(held, run, confirmed=False, leaves_first=True)
                 fresh += blocks

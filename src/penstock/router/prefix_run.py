@@ -33,10 +33,12 @@ class Run:
         self.hashes = self.hashes[blocks:] if leading else self.hashes[:blocks]
         for hold in self.holds:
             older = leading is not hold.leaves_first
-            new.held(hold.bit, hold.older if older else hold, confirmed=hold.confirmed, leaves_first=hold.leaves_first)
+            confirmed = min(hold.confirmed, blocks), max(0, hold.confirmed - blocks)
+            theirs, hold.confirmed = confirmed if leading else confirmed[::-1]
+            new.held(hold.bit, hold.older if older else hold, confirmed=theirs, leaves_first=hold.leaves_first)
         return new
 
-    def held(self, bit: int, after: "Hold", *, confirmed: bool, leaves_first: bool) -> None:
+    def held(self, bit: int, after: "Hold", *, confirmed: int, leaves_first: bool) -> None:
         """A worker holds it, in its order right after another hold."""
         hold = Hold(self, bit, confirmed, leaves_first)
         hold.stand_after(after)
@@ -54,13 +56,13 @@ class Hold:
     """One worker's hold of a run, or with none, where its order begins and ends.
 
     Args:
-        confirmed: the worker published it; else it is expected.
+        confirmed: so many leading blocks the worker published; the others are expected.
         leaves_first: its last block is the oldest one; else its first.
     """
 
     __slots__ = ("bit", "confirmed", "leaves_first", "older", "run", "younger")
 
-    def __init__(self, run: Run | None, bit: int, confirmed: bool = False, leaves_first: bool = False) -> None:
+    def __init__(self, run: Run | None, bit: int, confirmed: int = 0, leaves_first: bool = False) -> None:
         self.run = run
         self.bit = bit
         self.confirmed = confirmed
