@@ -13,7 +13,7 @@ class Batch:
         context_tokens: their summed context in the first of the steps, the token being computed included; each
             further step adds `sequences`.
         steps: how many such steps may be committed at once: until one finishes, fills a page with a name, or the
-            pool has no blank block left. 1 if anybody is admitted, preempted or evicted.
+            pool has no blank block left. 1 if anybody is admitted or preempted, or pages are evicted and told at once.
         preempted: requests that lost their place when this batch was planned, youngest first.
         evicts: whether pages are evicted that steps before the last should have told (`Engine.tells_late`).
     """
