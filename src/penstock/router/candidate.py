@@ -55,6 +55,7 @@ class Candidate:
         "batch_tokens",
         "bit",
         "busy",
+        "changed",
         "context_token_s",
         "decode",
         "decode_weight",
@@ -102,13 +103,20 @@ class Candidate:
         self.kv_capacity_tokens = float(engine.kv_blocks * engine.block_tokens) if known else inf
         self.transfer_latency_s = engine.kv_transfer.latency_s
         self.transfer_token_s = 1 / engine.kv_transfer.tokens_per_second
-        self.stale = True
+        self.changed: list[Candidate] = []  # those of its pool whose terms are stale
+        self.stale = True  # also while it is in no pool: then nothing that happens to it matters
         self.busy = False  # prompts wait there
         self.idle = False  # nothing is there, ours or others'
         self.queue_s = self.progress_cap_s = self.step_s = self.floor_s = self.drained_at_s = 0.0
         self.token_s = self.attention_s = self.sequence_s = self.context_token_s = 0.0
         self.kv_free_tokens, self.seats_short_tokens, self.token_drain_s = inf, -inf, 0.0
         self.decode_weight = self.stall_weight = self.itl_cost_s = 0.0
+
+    def touch(self) -> None:
+        """Something happened to it: its terms are to be worked out anew when its pool is next looked at."""
+        if not self.stale:
+            self.stale = True
+            self.changed.append(self)
 
     def learn_capacity(self, seen: WorkerLoad) -> None:
         """Nobody said how much KV fits: take it from how full the worker is with our requests in it."""

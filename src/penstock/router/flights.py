@@ -9,7 +9,6 @@ Nothing grows without bound: requests whose end is never told are dropped after 
 
 import heapq
 from collections import deque
-from collections.abc import Callable
 
 from penstock.router.candidate import Candidate, Weights
 from penstock.router.expected_load import Task
@@ -84,16 +83,12 @@ class Flights:
     Args:
         weights: its mean output is kept here.
         expires_s: a request that has not ended by then is taken for lost.
-        touch: told of every worker whose load changed.
     """
 
-    def __init__(
-        self, index: PrefixIndex, weights: Weights, *, expires_s: float, touch: Callable[[Candidate], None]
-    ) -> None:
+    def __init__(self, index: PrefixIndex, weights: Weights, *, expires_s: float) -> None:
         self._index = index
         self._weights = weights
         self._expires_s = expires_s
-        self._touch = touch
         self._flights: dict[RequestId, Flight] = {}  # in the order sent
         self._unseen: list[tuple[float, int, RequestId]] = []  # heap: predicted first token, turn, request
         self._unconfirmed: deque[tuple[float, str, list[int]]] = deque()  # deadline, worker, blocks
@@ -137,11 +132,10 @@ class Flights:
         if not request.streams:
             heapq.heappush(self._unseen, (now_s + choice.predicted_ttft_s, turn, request.id))
         prefill.load.sent(flight, True, now_s)
-        if not prefill.stale:
-            self._touch(prefill)
+        prefill.touch()
         if prefill is not worker:
             worker.load.sent(Task(request.id, now_s, 0, 0.0, kv_tokens), False, now_s)
-            self._touch(worker)
+            worker.touch()
         if request.block_hashes:
             index, known = self._index, choice.hit_tokens // block_tokens
             flight.expected = [(prefill.id, index.expect(prefill.id, request.block_hashes, known))]
@@ -172,11 +166,10 @@ class Flights:
             return
         worker, prefill = flight.worker, flight.prefill
         worker.load.ended(request_id, now_s)
-        if not worker.stale:
-            self._touch(worker)
+        worker.touch()
         if prefill is not worker:
             prefill.load.ended(request_id, now_s)
-            self._touch(prefill)
+            prefill.touch()
         began_s = flight.first_token_s
         if output_tokens > 0:
             weights = self._weights
@@ -227,9 +220,8 @@ class Flights:
             worker.load.first_token(request_id, now_s)
         else:  # handed over
             prefill.load.ended(request_id, now_s)
-            self._touch(prefill)
-        if not worker.stale:
-            self._touch(worker)
+            prefill.touch()
+        worker.touch()
         if flight.expected is not None:
             self._await_events(flight, now_s)
 

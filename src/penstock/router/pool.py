@@ -84,7 +84,7 @@ class Pool:
         """Take in a worker."""
         self.workers.append(worker)
         self._by_bit[worker.bit] = worker
-        worker.stale = False
+        worker.changed, worker.stale = self._stale, False
         self._sort_out()
 
     def remove(self, worker: Candidate) -> None:
@@ -93,6 +93,7 @@ class Pool:
         self._by_bit.pop(worker.bit, None)
         if worker in self._stale:
             self._stale.remove(worker)
+        worker.stale = True
         self._sort_out()
 
     def set_bit(self, worker: Candidate, bit: int) -> None:
@@ -100,7 +101,7 @@ class Pool:
         self._by_bit.pop(worker.bit, None)
         worker.bit = bit
         self._by_bit[bit] = worker
-        self.touch(worker)
+        worker.touch()
 
     def in_mask(self, mask: int) -> Iterator[Candidate]:
         """The workers of this pool whose bits are in a mask."""
@@ -110,12 +111,6 @@ class Pool:
             mask ^= bit
             if bit in by_bit:
                 yield by_bit[bit]
-
-    def touch(self, worker: Candidate) -> None:
-        """Something happened to the worker: its terms are to be worked out anew."""
-        if not worker.stale:
-            worker.stale = True
-            self._stale.append(worker)
 
     def up_to_date(self) -> list[Candidate]:
         """All workers, with fresh terms; if they are `many`, each in its place. Not to be changed."""
@@ -165,7 +160,7 @@ class Pool:
         self.busy.clear()
         self._absorbed = len(self.workers)  # the ideal is to be made anew
         for worker in self.workers:
-            self.touch(worker)
+            worker.touch()
 
     def _absorb(self, worker: Candidate) -> None:
         """Keep the ideal at least as good as every worker; from time to time, no better than needed."""

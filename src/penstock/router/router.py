@@ -71,7 +71,7 @@ class Router:
         self._weights = Weights(slo_ttft_s, slo_itl_s, OUTPUT_GUESS)
         self._whole, self._prefill, self._decode = (Pool(self._weights) for _ in range(3))
         self._workers: dict[str, Candidate] = {}
-        self._flights = Flights(self.index, self._weights, expires_s=flight_expires_s, touch=self._touch)
+        self._flights = Flights(self.index, self._weights, expires_s=flight_expires_s)
         self._demand = Demand()
         self._turn = 0
         self._sweep_at_s = 0.0
@@ -236,7 +236,7 @@ class Router:
             return
         candidate.learn_capacity(load)
         if candidate.load.measured(load, kv_capacity_tokens=candidate.kv_capacity_tokens, now_s=now_s):
-            self._touch(candidate)
+            candidate.touch()
 
     # --- prefix index
 
@@ -266,18 +266,14 @@ class Router:
             return self._prefill
         return self._decode if worker.role is Role.DECODE else self._whole
 
-    def _touch(self, worker: Candidate) -> None:
-        if not worker.stale and self._workers.get(worker.id) is worker:  # else gone, or another came under its name
-            self._pool(worker).touch(worker)
-
     def _sweep(self, now_s: float) -> None:
         """Let go of what time has overtaken. Once a second, not with each request."""
         self._sweep_at_s = now_s + SWEEP_EVERY_S
         self._flights.sweep(now_s)
         for worker in self._workers.values():
             if worker.load.outdated(now_s):
-                self._touch(worker)
+                worker.touch()
             for correction in (worker.prefill, worker.decode):
                 if correction.factor != 1.0 and now_s - correction.observed_at_s > FORGIVE_AFTER_S:
                     correction.relax(FORGIVE_KEEP)
-                    self._touch(worker)
+                    worker.touch()
