@@ -34,7 +34,7 @@ class Records:
         self._arrived: list[int] = []  # prompt tokens
         self._ttfts: list[float] = []
         self._gaps: list[Gaps] = []
-        self._completed: list[Completed] = []
+        self._completed: list[tuple[Flight, int, int, int]] = []  # end, gaps, late gaps
         self.gaps = self._gaps.extend  # called with the gaps of each burst of tokens that passed the gateway
 
     @property
@@ -61,19 +61,7 @@ class Records:
 
     def completed(self, flight: Flight, at: int, gaps: int, late_gaps: int) -> None:
         """Its last token passed the gateway."""
-        arrival, began = flight.arrival, flight.at
-        self._completed.append(
-            Completed(
-                arrival.arrival_s,
-                (flight.first_at - began) / TICKS_PER_S,
-                (at - began) / TICKS_PER_S,
-                gaps,
-                gaps - late_gaps,
-                arrival.input_tokens,
-                flight.cached,
-                arrival.output_tokens,
-            )
-        )
+        self._completed.append((flight, at, gaps, late_gaps))
         if self._tell is not None:
             self._tell(_outcome(flight, Ending.COMPLETED, at, gaps))
 
@@ -91,9 +79,11 @@ class Records:
 
     def _count(self) -> None:
         """Count what was noted, in the order in which it came."""
-        counters, done = self._counters, self._completed
+        counters, done = self._counters, _columns(self._completed)
         counters.received += len(self._arrived)
-        counters.in_flight += len(self._arrived) - len(done)
+        counters.in_flight += len(self._arrived) - len(self._completed)
+        counters.by_code["200"] += len(self._completed)
+        self._completed.clear()
         counters.isl.observe_each(self._arrived)
         self._arrived.clear()
         counters.ttft.observe_each(self._ttfts)
@@ -102,29 +92,45 @@ class Records:
         observe_gaps(counters.itl, self._gaps)
         self._count_gaps()
         self._gaps.clear()
-        counters.by_code["200"] += len(done)
-        counters.duration.observe_each([request.e2e_s for request in done if request.e2e_s is not None])
-        counters.osl.observe_each([request.output_tokens for request in done])
-        for request in done:
-            counters.prompt_tokens += request.prompt_tokens
-            counters.cached_tokens += request.cached_tokens
+        counters.duration.observe_each([e2e_s for e2e_s in done.e2e_s if e2e_s is not None])
+        counters.osl.observe_each(done.output_tokens)
+        counters.prompt_tokens += sum(done.prompt_tokens)
+        counters.cached_tokens += sum(done.cached_tokens)
         self._summary.completed(done)
-        done.clear()
 
     def _count_gaps(self) -> None:
-        output_tokens, gap = 0, self._summary.gap
+        output_tokens = 0
+        pieces: list[tuple[float, int]] = []
+        note = pieces.append
         for first, growth, steps, sequences in self._gaps:
-            output_tokens += steps * sequences
+            tokens = steps * sequences
+            output_tokens += tokens
             span = growth * (steps - 1)
             if span <= (PIECE - 1) * first:
-                gap((first + span / 2) / TICKS_PER_S, steps * sequences)
+                note(((first + span / 2) / TICKS_PER_S, tokens))
                 continue
             while steps:
                 piece = min(steps, 1 + int((PIECE - 1) * first / growth))
-                gap((first + growth * (piece - 1) / 2) / TICKS_PER_S, piece * sequences)
+                note(((first + growth * (piece - 1) / 2) / TICKS_PER_S, piece * sequences))
                 first += piece * growth
                 steps -= piece
         self._counters.output_tokens += output_tokens
+        self._summary.gaps(pieces)
+
+
+def _columns(done: list[tuple[Flight, int, int, int]]) -> Completed:
+    """What the summary is told of requests that ended."""
+    arrivals = [flight.arrival for flight, _, _, _ in done]
+    return Completed(
+        intended_s=[arrival.arrival_s for arrival in arrivals],
+        ttft_s=[(flight.first_at - flight.at) / TICKS_PER_S for flight, _, _, _ in done],
+        e2e_s=[(at - flight.at) / TICKS_PER_S for flight, at, _, _ in done],
+        gaps=[gaps for _, _, gaps, _ in done],
+        gaps_within=[gaps - late for _, _, gaps, late in done],
+        prompt_tokens=[arrival.input_tokens for arrival in arrivals],
+        cached_tokens=[flight.cached for flight, _, _, _ in done],
+        output_tokens=[arrival.output_tokens for arrival in arrivals],
+    )
 
 
 def _outcome(flight: Flight, ending: Ending, at: int, gaps: int) -> RequestOutcome:

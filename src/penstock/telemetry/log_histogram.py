@@ -10,7 +10,9 @@ within target" says the same as "at least 95 % are within target", which can be 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
 
 RELATIVE_ERROR = 0.005  # of a percentile, once folded
 EXACT_VALUES = 50_000  # distinct values kept as they are: about 5 MB
@@ -86,6 +88,25 @@ class LogHistogram:
             self._fold_if_many(exact)
         self._total = total
 
+    def add_weighted(self, values: Sequence[tuple[float, int]]) -> None:
+        """Count many (value, weight); as `add`, but that it does not look at each: finite and >= 0, weights >= 1."""
+        if not values:
+            return
+        self._max = max(self._max, max(values)[0])
+        exact, total, all_weight = self._exact, self._total, self._weight
+        if exact is None:
+            for value, weight in values:
+                total += value * weight
+                all_weight += weight
+                self._add_to_bucket(value, weight)
+        else:
+            for value, weight in values:
+                total += value * weight
+                all_weight += weight
+                exact[value] = exact.get(value, 0) + weight
+            self._fold_if_many(exact)
+        self._total, self._weight = total, all_weight
+
     def percentile(self, percentile: float) -> float | None:
         """The value at that percentile (0 to 100); None while empty."""
         return self.percentiles((percentile,))[0]
@@ -94,24 +115,15 @@ class LogHistogram:
         """Several percentiles, in the order asked, in one pass over what is held."""
         if not self._weight:
             return [None] * len(percentiles)
-        found: list[float | None] = [None] * len(percentiles)
-        wanted = sorted((rank(self._weight, each), place) for place, each in enumerate(percentiles))
-        passed, done = 0, 0
-        for value, count in self._in_order():
-            passed += count
-            while done < len(wanted) and passed >= wanted[done][0]:
-                found[wanted[done][1]] = value
-                done += 1
-            if done == len(wanted):
-                break
-        return found
-
-    def _in_order(self) -> Iterator[tuple[float, int]]:
         if self._exact is not None:
-            yield from sorted(self._exact.items())
-            return
-        for index in sorted(self._buckets):
-            yield min(self._middle(index), self._max), self._buckets[index]
+            values = sorted(self._exact)
+            counts = [self._exact[value] for value in values]
+        else:
+            indices = sorted(self._buckets)
+            values = [min(self._middle(index), self._max) for index in indices]
+            counts = [self._buckets[index] for index in indices]
+        passed = list(accumulate(counts))
+        return [values[bisect_left(passed, rank(self._weight, each))] for each in percentiles]
 
     def _fold_if_many(self, exact: dict[float, int]) -> None:
         if len(exact) > self._exact_values:

@@ -11,7 +11,7 @@ gaps too. It knows nothing of GPUs: whoever does, passes cost and replicas in.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from penstock.messages.outcome import Ending, RequestOutcome
 from penstock.messages.result import GpuHours, Latency, Requests, Result, SloResult, Tokens
@@ -23,21 +23,22 @@ _WINDOW_EXACT_VALUES = 200
 _WINDOW_RELATIVE_ERROR = 0.01
 
 
-class Completed(NamedTuple):
-    """One completed request. A named tuple: made for every request of a simulation.
+@dataclass(slots=True, kw_only=True)
+class Completed:
+    """Completed requests as columns, each with one entry a request: a simulation has millions.
 
     Args:
         gaps, gaps_within: gaps between its tokens, and those of them within target.
     """
 
-    intended_s: float
-    ttft_s: float | None
-    e2e_s: float | None
-    gaps: int
-    gaps_within: int
-    prompt_tokens: int
-    cached_tokens: int
-    output_tokens: int
+    intended_s: list[float]
+    ttft_s: list[float | None]
+    e2e_s: list[float | None]
+    gaps: list[int]
+    gaps_within: list[int]
+    prompt_tokens: list[int]
+    cached_tokens: list[int]
+    output_tokens: list[int]
 
 
 @dataclass(slots=True)
@@ -90,16 +91,16 @@ class Summary:
             return
         limit_s = self.slo.itl_s if self.slo is not None else 0.0
         done = Completed(
-            outcome.intended_s,
-            outcome.ttft_s,
-            outcome.e2e_s,
-            sum(count for _, count in outcome.itl_s),
-            sum(count for gap_s, count in outcome.itl_s if gap_s <= limit_s),
-            outcome.prompt_tokens,
-            outcome.prompt_cached_tokens,
-            outcome.output_tokens,
+            intended_s=[outcome.intended_s],
+            ttft_s=[outcome.ttft_s],
+            e2e_s=[outcome.e2e_s],
+            gaps=[sum(count for _, count in outcome.itl_s)],
+            gaps_within=[sum(count for gap_s, count in outcome.itl_s if gap_s <= limit_s)],
+            prompt_tokens=[outcome.prompt_tokens],
+            cached_tokens=[outcome.prompt_cached_tokens],
+            output_tokens=[outcome.output_tokens],
         )
-        self.completed((done,))
+        self.completed(done)
         for gap_s, count in outcome.itl_s:
             self.gap(gap_s, count)
             if self.slo is not None and self._window_latencies:
@@ -107,23 +108,23 @@ class Summary:
                 if window.itl is not None:
                     window.itl.add(gap_s, count)
 
-    def completed(self, requests: Sequence[Completed]) -> None:
+    def completed(self, done: Completed) -> None:
         """Count completed requests, all but the lengths of their gaps."""
-        self._endings[Ending.COMPLETED] += len(requests)
-        ttfts = [request.ttft_s for request in requests if request.ttft_s is not None]
-        self._ttft.add_each(ttfts)
-        self._e2e.add_each([request.e2e_s for request in requests if request.e2e_s is not None])
-        for request in requests:
-            self._prompt += request.prompt_tokens
-            self._cached += request.cached_tokens
-            self._output += request.output_tokens
+        self._endings[Ending.COMPLETED] += len(done.intended_s)
+        self._ttft.add_each([ttft_s for ttft_s in done.ttft_s if ttft_s is not None])
+        self._e2e.add_each([e2e_s for e2e_s in done.e2e_s if e2e_s is not None])
+        self._prompt += sum(done.prompt_tokens)
+        self._cached += sum(done.cached_tokens)
+        self._output += sum(done.output_tokens)
         if self.slo is not None:
-            self._completed_in_windows(requests, self.slo)
+            self._completed_in_windows(done, self.slo)
 
-    def _completed_in_windows(self, requests: Sequence[Completed], slo: SloSpec) -> None:
+    def _completed_in_windows(self, done: Completed, slo: SloSpec) -> None:
         window_s, limit_s, percentile = slo.window_s, slo.ttft_s, slo.percentile
         met = 0
-        for intended_s, ttft_s, _, gaps, gaps_within, *_ in requests:
+        for intended_s, ttft_s, gaps, gaps_within in zip(
+            done.intended_s, done.ttft_s, done.gaps, done.gaps_within, strict=True
+        ):
             window = self._windows.get(int(intended_s // window_s)) or self._window(intended_s, slo)
             window.requests += 1
             window.gaps += gaps
@@ -149,6 +150,10 @@ class Summary:
     def gap(self, gap_s: float, tokens: int = 1) -> None:
         """Count the gap before each of some tokens of completed requests."""
         self._itl.add(gap_s, tokens)
+
+    def gaps(self, gaps: Sequence[tuple[float, int]]) -> None:
+        """Count many, as (seconds, tokens)."""
+        self._itl.add_weighted(gaps)
 
     def _window(self, intended_s: float, slo: SloSpec) -> Window:
         index = int(intended_s // slo.window_s)
