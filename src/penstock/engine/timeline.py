@@ -195,10 +195,10 @@ class Timeline:
         self._steps = steps = batch.steps if self._burst else 1
         self._first = first = step_time.first_step(batch)
         self._growth = growth = step_time.context_token * sequences
-        end = self._boundary + steps * first
-        if steps > 1:
-            end += growth * (steps * (steps - 1) // 2)
-        self._end = end
+        if steps == 1:
+            self._end = self._boundary + first
+        else:
+            self._end = self._boundary + steps * first + growth * (steps * (steps - 1) // 2)
         self._decoding = decoding = self.engine.decoding
         if self._stalled or (decoding and not sequences):
             self._note_stall(batch)

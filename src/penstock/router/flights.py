@@ -52,7 +52,6 @@ class Flight(Task):
         choice: Choice,
         worker: Candidate,
         prefill: Candidate,
-        *,
         sent_s: float,
         turn: int,
         prefill_tokens: int,
@@ -117,22 +116,15 @@ class Flights:
         output = request.expected_output_tokens or self._weights.mean_output_tokens
         kv_tokens = request.prompt_tokens + 0.5 * output
         self._flights[request.id] = flight = Flight(
-            request,
-            choice,
-            worker,
-            prefill,
-            sent_s=now_s,
-            turn=turn,
-            prefill_tokens=new_tokens,
-            work_s=work_s,
-            kv_tokens=kv_tokens,
+            request, choice, worker, prefill, now_s, turn, new_tokens, work_s, kv_tokens
         )
         if len(self._flights) > MAX_FLIGHTS:
             self.finished(next(iter(self._flights)), now_s, 0)
         if not request.streams:
             heapq.heappush(self._unseen, (now_s + choice.predicted_ttft_s, turn, request.id))
         prefill.load.sent(flight, True, now_s)
-        prefill.touch()
+        if not prefill.stale:
+            prefill.touch()
         if prefill is not worker:
             worker.load.sent(Task(request.id, now_s, 0, 0.0, kv_tokens), False, now_s)
             worker.touch()
@@ -166,7 +158,8 @@ class Flights:
             return
         worker, prefill = flight.worker, flight.prefill
         worker.load.ended(request_id, now_s)
-        worker.touch()
+        if not worker.stale:
+            worker.touch()
         if prefill is not worker:
             prefill.load.ended(request_id, now_s)
             prefill.touch()

@@ -189,4 +189,5 @@ class Dispatch:
 
 def full_blocks(arrival: Arrival) -> tuple[int, ...]:
     """The blocks that the prompt fills: only these are cached."""
-    return arrival.prefix_blocks[: arrival.input_tokens // arrival.block_tokens]
+    blocks = arrival.prefix_blocks
+    return blocks[: arrival.input_tokens // arrival.block_tokens] if blocks else blocks
