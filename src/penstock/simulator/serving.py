@@ -141,11 +141,14 @@ class Serving:
         """Let everything happen that is due by `to`."""
         heap, timers, touched = self._heap, self._timers, self._touched
         while True:
-            while heap and heap[0][2].due != heap[0][0]:
-                heappop(heap)
             at = self._next_at
-            if heap and heap[0][0] < at:
-                at = heap[0][0]
+            while heap:
+                due, _, worker = heap[0]
+                if worker.due == due:
+                    if due < at:
+                        at = due
+                    break
+                heappop(heap)
             if timers and timers[0][0] < at:
                 at = timers[0][0]
             if at > to:
@@ -163,11 +166,12 @@ class Serving:
                 heappop(timers)[2]()
             while self._next_at == at:
                 self._arrive()
-            for worker in touched:
-                worker.schedule(heap)
-                if worker.timeline.evicts:
-                    self._evicting[worker] = None
-            touched.clear()
+            if touched:
+                for worker in touched:
+                    worker.schedule(heap)
+                    if worker.timeline.evicts:
+                        self._evicting[worker] = None
+                touched.clear()
         self.now = to
 
     def split_bursts(self) -> None:
