@@ -15,6 +15,7 @@ from penstock.autoscale.rehearsal import (
     FEWEST_OF_CHUNKS,
     Replica,
     Targets,
+    alone_too_late,
     holds,
     late_tokens,
     requests_for,
@@ -113,12 +114,26 @@ def test_the_answer_holds_and_a_tenth_more_does_not() -> None:
 
 
 def test_targets_that_nothing_can_hold_are_relaxed_and_it_says_so() -> None:
-    """Prompts of 20,000 tokens take a quarter of a second alone."""
+    """Prompts of 20,000 tokens take 0.37 s alone: 0.4 s is held by idle engines only, and asked for at half of 0.8 s.
+
+    At that, one that finds another waiting is late. With Poisson arrivals at a load of 0.3 these are 5 %: 0.8 a second.
+    """
     long = Mix(isl=20_000, isl_p95=20_000, osl=10, osl_p95=10)
     held = capacity(replica(), long, targets(0.1))
-    assert held.relaxed >= 4
-    assert held.targets.ttft_s == pytest.approx(0.1 * held.relaxed)
-    assert held.rate > 0.4
+    assert (held.relaxed, held.targets.ttft_s) == (8.0, pytest.approx(0.8))
+    at_those = capacity(replica(), long, held.targets)
+    assert at_those.relaxed == 1.0
+    assert at_those.rate == pytest.approx(0.8, rel=0.1)
+    assert held.rate == pytest.approx(at_those.rate / 2)
+
+
+@pytest.mark.parametrize("ttft_s", [0.1, 0.3, 0.36, 0.38, 0.5])
+def test_a_prompt_that_is_too_late_alone_is_known_without_a_rehearsal(ttft_s: float) -> None:
+    """And the other way round: one that is not, is held by an engine that is nearly idle."""
+    long = Mix(isl=20_000, isl_p95=20_000, osl=10, osl_p95=10)
+    lax = targets(ttft_s, 10.0)
+    assert alone_too_late(replica(), long, lax) is (ttft_s < 0.37)
+    assert holds(replica(), long, lax, 1e-3) is not alone_too_late(replica(), long, lax)
 
 
 @pytest.mark.parametrize("ttft_s", [10.0, 60.0, 600.0])

@@ -7,7 +7,8 @@
 - `planner`: Penstock's own. `demand` reads the signals. `outlook` looks one lead time ahead: `demand_history`
   remembers, `rises` says how far demand rises, `forecast` sums up. `rehearsal` runs the engine core in virtual time to
   know what one replica holds of what its role `answers_for` (`arrivals` makes the requests, `mixture` says which,
-  `capacity` asks and remembers), `correction` mends that figure by what was measured, `guardrails` limit the result.
+  `capacity` asks and remembers; `estimate` is a formula for the same, by which `nearby` bends a known answer),
+  `correction` mends that figure by what was measured, `guardrails` limit the result.
 - Yardsticks: `clairvoyant` (the least that a pool could have cost), `reactive` (the simplest policy that works).
 - `sentences`: numbers and limits in plain English, and the text of `penstock explain`; `hpa_reason` and
   `planner_reason` write the reasons.

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
+from typing import NamedTuple
 
 _MASK = (1 << 64) - 1
 _Z95 = NormalDist().inv_cdf(0.95)
@@ -34,8 +35,7 @@ class Mix:
     dispersed: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """One request: when, at a rate of one a second, and how long."""
 
     at: float
@@ -55,6 +55,15 @@ def arrivals(mix: Mix, count: int, longest: int) -> tuple[Arrival, ...]:
         prompt = min(drawn_prompt, longest - 1)
         result.append(Arrival(at, prompt, min(drawn_output, longest - prompt)))
     return tuple(result)
+
+
+def prompts_above(mix: Mix, tokens: int) -> float:
+    """The share of prompts that are longer than this, 0 to 1."""
+    sigma = lognormal_sigma(mix.isl, mix.isl_p95)
+    mean = max(mix.isl, 1.0)
+    if tokens < 1 or not sigma:
+        return float(round(mean) > tokens)
+    return 1 - NormalDist().cdf((math.log((tokens + 0.5) / mean) + sigma * sigma / 2) / sigma)
 
 
 @lru_cache(maxsize=64)

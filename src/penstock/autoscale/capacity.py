@@ -1,7 +1,8 @@
 """How many requests per second one replica holds under its targets: a search over rehearsals, remembered by mix.
 
 The answer is a function of its arguments alone: it does not depend on what was asked before, so two runs that see the
-same, decide the same. The search starts from a rough estimate, brackets the answer and halves the bracket.
+same, decide the same. Rates lie on a grid of their own, so it does not depend on where the search began either: near an
+estimate by formula it strides ever wider until a rate that holds and one that does not are known, then halves.
 
 Some targets cannot be held at any rate (one long prompt alone takes longer), and near those the rate falls off a
 cliff. So targets that no rate holds are doubled until one does, and a rate that leaves the engine nearly idle is
@@ -15,16 +16,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from penstock.autoscale.arrivals import Mix
-from penstock.autoscale.rehearsal import Replica, Targets, holds
-from penstock.hardware.steptime import TICKS_PER_S, StepTime, experts_read
-from penstock.messages.worker import Role
+from penstock.autoscale.estimate import estimate, saturated
+from penstock.autoscale.rehearsal import Replica, Targets, alone_too_late, holds
 
-BRACKET = 1.5
-RESOLUTION = 1.04  # finer than what the mix's own grid leaves open
-LOWEST, HIGHEST = 1 / 40, 40  # of the estimate; a replica that fails at the lowest rate fails alone
+STEP = 1.07  # of the grid of rates; chance in a rehearsal is as much
+STRIDES = (2, 6, 20, 60)  # in steps of the grid: the answer is within 15 % of the estimate, 1.7, 6.6, 385 times
+LOWEST = 1 / 40  # of the rate at which an engine is never idle; one that fails there fails alone
+WORTHWHILE = 0.2  # of the same: a rate below is that of an engine kept nearly idle
 DOUBLINGS = 6
-MOST_SEQUENCES, HALVINGS = 65_536.0, 40  # no engine runs more; to a ten-millionth of one
-WORTHWHILE = 0.25  # of the estimate: a rate below is that of an engine kept nearly idle
 WORTH = 0.5  # of the rate at twice the target: to hold a target may cost twice the replicas, and no more
 
 
@@ -40,80 +39,62 @@ class Capacity:
 @lru_cache(maxsize=512)
 def capacity(replica: Replica, mix: Mix, targets: Targets) -> Capacity:
     """The highest rate at which one replica holds the targets, rehearsed."""
-    best = Capacity(rate=0.0, targets=targets)
-    relaxed, worth = 1.0, 1.0
-    for _ in range(DOUBLINGS):
-        loosened = _loosened(targets, relaxed)
-        rate = _highest(replica, mix, loosened) or 0.0
-        if worth * rate > best.rate:
-            best = Capacity(rate=worth * rate, targets=loosened, relaxed=relaxed)
-        if rate >= WORTHWHILE * _estimate(replica, mix, loosened):
-            return best
-        relaxed, worth = 2 * relaxed, worth * (WORTH if rate else 1.0)  # what nothing holds is given up for nothing
-    return (
-        best
-        if best.rate
-        else Capacity(rate=LOWEST * _estimate(replica, mix, loosened), targets=loosened, relaxed=relaxed)
-    )
+    busy = saturated(replica, mix, targets)
+    nearly_idle: list[Capacity] = []  # targets that some rate holds, but none worth having; `rate`: what one is worth
+    worth = 1.0
+    for doubling in range(DOUBLINGS):
+        relaxed = 2.0**doubling
+        held = loosened(targets, relaxed)
+        rate = _highest(replica, mix, held, least=WORTHWHILE * busy)
+        if rate is not None:
+            break
+        if not alone_too_late(replica, mix, held) and holds(replica, mix, held, LOWEST * busy):
+            nearly_idle.append(Capacity(rate=worth, targets=held, relaxed=relaxed))
+            worth *= WORTH  # what nothing holds is given up for nothing
+    best = Capacity(rate=worth * (rate or LOWEST * busy), targets=held, relaxed=relaxed)
+    for idle in reversed(nearly_idle):
+        rate = _highest(replica, mix, idle.targets, least=best.rate / idle.rate)
+        if rate is not None:
+            best = replace(idle, rate=idle.rate * rate)
+    return best
 
 
-def sequences_at_pace(step: StepTime, context_tokens: float, pace_s: float) -> float:
-    """How many sequences of this context one replica decodes together if each step may take `pace_s`; prompts apart."""
-    base_s = step.decode_step_s(0, 0)
-    per_sequence_s = (step.sequence + step.context_token * round(context_tokens)) / TICKS_PER_S
-    linear = (pace_s - base_s) / per_sequence_s if per_sequence_s else math.inf
-    if not step.experts or linear <= 0:
-        return linear
-    # Experts take longer the more sequences touch them, ever less so: between nobody and as many as if they took none.
-    low, high = 0.0, min(linear, MOST_SEQUENCES)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        experts_s = step.experts * experts_read(middle, step.expert_share) / TICKS_PER_S
-        low, high = (middle, high) if base_s + per_sequence_s * middle + experts_s <= pace_s else (low, middle)
-    return low
+def _highest(replica: Replica, mix: Mix, targets: Targets, *, least: float) -> float | None:
+    """The highest rate of the grid that holds and is at least `least`; None, if there is none."""
+    if alone_too_late(replica, mix, targets):
+        return None
+    bottom = math.ceil(math.log(least, STEP) - 1e-9)
 
+    def in_time(place: int) -> bool:
+        return holds(replica, mix, targets, STEP**place)
 
-def _highest(replica: Replica, mix: Mix, targets: Targets) -> float | None:
-    """Bracket and halve, on a logarithmic scale; None if even the lowest rate fails."""
-    estimate = _estimate(replica, mix, targets)
-    low = high = estimate
-    if holds(replica, mix, targets, estimate):
-        while holds(replica, mix, targets, high := high * BRACKET):
+    start = low = high = max(bottom, round(math.log(estimate(replica, mix, targets), STEP)))
+    if in_time(start):
+        for stride in STRIDES:
+            high = low + stride
+            if not in_time(high):
+                break
             low = high
-            if high > HIGHEST * estimate:
-                return low
-    else:
-        while not holds(replica, mix, targets, low := low / BRACKET):
-            high = low
-            if low < LOWEST * estimate:
-                return None
-    while high / low > RESOLUTION:
-        middle = (low * high) ** 0.5
-        if holds(replica, mix, targets, middle):
-            low = middle
         else:
-            high = middle
-    return low
+            return STEP**low
+    else:
+        for stride in STRIDES:
+            if high == bottom:
+                return None
+            low = max(bottom, high - stride)
+            if in_time(low):
+                break
+            high = low
+        else:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if in_time(middle) else (low, middle)
+    return STEP**low
 
 
-def _estimate(replica: Replica, mix: Mix, targets: Targets) -> float:
-    """A rate in the right region: bounded by computing prompts, by decoding at the target's pace, and by KV."""
-    config, step = replica.config, replica.step_time
-    bounds = []
-    if config.role is not Role.DECODE:
-        bounds.append(0.7 / step.prefill_s(max(1, int(mix.isl * (1 - mix.hit_ratio))), int(mix.isl * mix.hit_ratio)))
-    if config.role is not Role.PREFILL:
-        context = mix.isl + mix.osl / 2
-        pace_s = 0.8 * (targets.itl_s or 1.0)
-        by_pace = sequences_at_pace(step, context, pace_s)
-        by_kv = 0.9 * config.kv_blocks * config.block_tokens / context
-        sequences = max(1.0, min(by_pace, by_kv, config.max_num_seqs))
-        step_s = step.decode_step_s(round(sequences), round(sequences * context))
-        bounds.append(0.8 * sequences / (mix.osl * step_s))
-    return min(bounds)
-
-
-def _loosened(targets: Targets, factor: float) -> Targets:
+def loosened(targets: Targets, factor: float) -> Targets:
+    """The targets, `factor` times as long."""
     if factor == 1.0:
         return targets
     itl_s = None if targets.itl_s is None else targets.itl_s * factor

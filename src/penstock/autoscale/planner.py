@@ -25,13 +25,15 @@ from dataclasses import dataclass, field, replace
 from penstock.autoscale.answers_for import Missed, all_measured, missed, targets_of, waiting_too_many
 from penstock.autoscale.arrivals import Mix
 from penstock.autoscale.base import named
-from penstock.autoscale.capacity import Capacity, capacity, sequences_at_pace
+from penstock.autoscale.capacity import Capacity, capacity
 from penstock.autoscale.correction import LOWEST, SETTLE_S, Correction, Measured, correct
 from penstock.autoscale.demand import UNKNOWN_MIX, Reading, read
 from penstock.autoscale.demand_history import extremes
+from penstock.autoscale.estimate import sequences_at_pace
 from penstock.autoscale.forecast import Forecast
 from penstock.autoscale.guardrails import Guarded, GuardState, Limits, guard
 from penstock.autoscale.mixture import blend, settle, settle_burstiness
+from penstock.autoscale.nearby import Answer, Question, answer
 from penstock.autoscale.outlook import Demand
 from penstock.autoscale.planner_reason import NOBODY, Crowd, Plan, planner_reason
 from penstock.autoscale.rehearsal import Replica
@@ -64,7 +66,7 @@ class PlannerState:
 
     Args:
         mix: smoothed, as of `mix_at_s`; `planned_mix`: the place on the grid that is planned for; `planned_burst`: the
-            same of how bursty arrivals at one replica are.
+            same of how bursty arrivals at one replica are; `per_replica`: what one holds there, and by which rehearsal.
     """
 
     demand: Demand = field(default_factory=Demand)
@@ -73,6 +75,7 @@ class PlannerState:
     mix_at_s: float = 0.0
     planned_mix: Mix | None = None
     planned_burst: float | None = None
+    per_replica: Answer | None = None
     correction: Correction = field(default_factory=Correction)
     guard: GuardState = field(default_factory=GuardState)
 
@@ -122,7 +125,11 @@ class PlannerPolicy:
         burst = settle_burstiness(state.planned_burst, each)
         state = replace(state, demand=demand, planned_burst=burst)
         mix = replace(state.planned_mix or settle(None, UNKNOWN_MIX), dispersed=burst)
-        held = self.capacity(mix)
+        per_replica = state.per_replica
+        if per_replica is None or per_replica.asked.mix != mix:
+            per_replica = answer(per_replica, self._question(mix))
+            state = replace(state, per_replica=per_replica)
+        held = per_replica.holds
         state = replace(state, correction=self._corrected(state, seen, reading, held, now_s))
         plan = self._plan(state, seen, reading, mix, held, ahead)
         # One that goes too early costs a start; one that stays, as long as it stays.
@@ -142,6 +149,10 @@ class PlannerPolicy:
 
     def capacity(self, mix: Mix) -> Capacity:
         """What one replica of this pool holds at a mix, rehearsed."""
+        asked = self._question(mix)
+        return capacity(asked.replica, mix, asked.targets)
+
+    def _question(self, mix: Mix) -> Question:
         transfer_s = self.engine.kv_transfer.latency_s + mix.isl_p95 / self.engine.kv_transfer.tokens_per_second
         replica = Replica(
             config=EngineConfig.from_spec(self.engine, self.role),
@@ -149,7 +160,7 @@ class PlannerPolicy:
             longest=max(2, min(self.engine.max_model_len, self.engine.kv_blocks * self.engine.block_tokens)),
             pin_s=transfer_s if self.role is Role.PREFILL else 0.0,
         )
-        return capacity(replica, mix, targets_of(self.role, self.slo, transfer_s))
+        return Question(replica=replica, mix=mix, targets=targets_of(self.role, self.slo, transfer_s))
 
     def _remembered(self, state: PlannerState, seen: PoolSeen, reading: Reading, now_s: float) -> PlannerState:
         """Take in the present: demand, mix, and which signals there are."""

@@ -15,7 +15,7 @@ Prefix hits: the first `hit_ratio` of each prompt is one of a few shared prefixe
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
-from penstock.autoscale.arrivals import Arrival, Mix, arrivals
+from penstock.autoscale.arrivals import Arrival, Mix, arrivals, prompts_above
 from penstock.engine.batch import Batch
 from penstock.engine.config import EngineConfig
 from penstock.engine.engine import Engine
@@ -26,14 +26,14 @@ from penstock.messages.worker import Role
 
 SHARED_PREFIXES = 8  # few enough to be hit from the start, many enough to take room
 PAGE_TOKENS = 128  # hashes name pages of about this size: finer ones cost time and tell no more
-# Requests of one run: enough for a percentile,
-FEWEST = 800
+# Requests of one run: enough for a percentile (thirty that may be late, or what 800 requests tell),
+FEWEST, LATE_ONES, MOST_FOR_LATE_ONES = 600, 30, 800
 # for the replica to fill up: about three times what it then holds,
 TURNOVERS, MOST_TURNED_OVER = 3.0, 3200
 # and for an overload of 5 % to show: a queue that grows by that share outgrows the target within 20 times the target.
 LONG_IN_TTFT, MOST = 20.0, 8000
 # But no more than these chunks of prompts take: where a step computes little of a long prompt, a run is many steps.
-MOST_CHUNKS, FEWEST_OF_CHUNKS = 16_000, 200
+MOST_CHUNKS, FEWEST_OF_CHUNKS = 8_000, 200
 FULL_STEPS = 3  # within which no engine can be asked to begin, however short the run
 WARM_UP = 0.25  # of the requests; they only fill the replica
 
@@ -71,7 +71,8 @@ def requests_for(replica: Replica, mix: Mix, targets: Targets, rate: float) -> i
     """How many requests a run takes, in steps that let runs share their arrivals."""
     held = rate * mix.osl * (targets.itl_s or 0.0)  # by Little's law, at the slowest allowed pace
     turned_over = min(TURNOVERS * held, MOST_TURNED_OVER)
-    wanted = min(max(turned_over, LONG_IN_TTFT * rate * targets.ttft_s, FEWEST), MOST)
+    telling = max(FEWEST, min(LATE_ONES / max(targets.late, 1e-9), MOST_FOR_LATE_ONES))
+    wanted = min(max(turned_over, LONG_IN_TTFT * rate * targets.ttft_s, telling), MOST)
     if replica.config.role is not Role.DECODE:
         chunks = mix.isl * (1 - mix.hit_ratio) / replica.config.max_num_batched_tokens
         if wanted * chunks > MOST_CHUNKS:
@@ -91,6 +92,23 @@ def shown_s(replica: Replica, mix: Mix, targets: Targets, *, requests: int, rate
     full = Batch(tokens, attention_pairs(tokens, 0), sequences, round(sequences * (mix.isl + mix.osl)), 1)
     least_s = FULL_STEPS * step_time.first_step(full) / TICKS_PER_S
     return min(targets.ttft_s, max(requests / (LONG_IN_TTFT * rate), least_s))
+
+
+def alone_too_late(replica: Replica, mix: Mix, targets: Targets) -> bool:
+    """Whether more prompts than may be late take longer than the TTFT target on an idle replica: no rate holds it."""
+    if replica.config.role is Role.DECODE:
+        return False
+    step, budget = replica.step_time, replica.config.max_num_batched_tokens
+    limit = targets.ttft_s * TICKS_PER_S
+    in_time, too_long = 0, replica.longest
+    while too_long - in_time > 1:
+        tokens = (in_time + too_long) // 2
+        cached = round(mix.hit_ratio * tokens)
+        new = tokens - cached
+        ticks = -(-new // budget) * (step.base + step.prefill_step) + step.prefill_token * new
+        ticks += step.prefill_attention * attention_pairs(new, cached)
+        in_time, too_long = (tokens, too_long) if ticks <= limit else (in_time, tokens)
+    return too_long < replica.longest and prompts_above(mix, in_time) > targets.late
 
 
 class _Run:
