@@ -40,6 +40,7 @@ OSL = PREFIX + "request_output_tokens"
 
 _COUNTERS = (RECEIVED, PROMPT_TOKENS, CACHED_TOKENS, OUTPUT_TOKENS, RETRIES)
 HISTOGRAMS = (TTFT, ITL, DURATION, ISL, OSL)
+_SUMS = tuple((name, f"{name}_sum") for name in HISTOGRAMS)
 _HISTOGRAM_SERIES = (f"{name}_{part}" for name in HISTOGRAMS for part in ("bucket", "sum", "count"))
 WANTED = frozenset((*_COUNTERS, ANSWERED, HELD, IN_FLIGHT, *_HISTOGRAM_SERIES))
 _REJECTED = ("429", "503")
@@ -72,7 +73,7 @@ class GatewayView:
         self._codes.read(at_s, scrape.by(ANSWERED, "code"))
         for name, window in self._histograms.items():
             window.read(at_s, scrape.buckets(name))
-        self._sums.read(at_s, _present({name: scrape.total(f"{name}_sum") for name in HISTOGRAMS}))
+        self._sums.read(at_s, _present({name: scrape.total(series) for name, series in _SUMS}))
         for name in (HELD, IN_FLIGHT):
             value = scrape.total(name)
             if value is not None:

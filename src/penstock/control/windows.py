@@ -5,6 +5,7 @@ extrapolated to the window's ends: the increase is what was counted, and the spa
 first sight is only a baseline, unless the caller knows that the process was just born, and counted from nothing.
 """
 
+import math
 from collections import deque
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -45,7 +46,9 @@ class Window(Generic[K]):
         self._keep_s = keep_s
         self._readings: deque[_Reading[K]] = deque()
         self._counted: Mapping[K, float] = {}
-        self._read_s: dict[K, float] = {}  # when each was last there
+        self._keys: tuple[K, ...] = ()  # of the last reading that had all that were ever seen, and when that was
+        self._all_read_s = -math.inf
+        self._read_s: dict[K, float] = {}  # when each was last there, in readings that lacked some
         self._latest_s: float | None = None
         self._total: Mapping[K, float] = {}
         self._as_counted = False  # growth is what was counted: from birth on, without a reset
@@ -63,17 +66,23 @@ class Window(Generic[K]):
         self._latest_s = at_s
 
     def read(self, at_s: float, counters: Mapping[K, float]) -> None:
-        """Take in one reading. An empty one says nothing, and the window ages."""
+        """Take in one reading, and keep it. An empty one says nothing, and the window ages."""
         if not counters or (self._latest_s is not None and at_s <= self._latest_s):
             return
         keys = tuple(counters)
-        if self._as_counted and self._total.keys() <= counters.keys() and not self._fell(counters, keys):
-            self._total = self._counted = counters = dict(counters)
+        if keys == self._keys:
+            keys = self._keys
+        if self._as_counted and self._grew(counters, keys):
+            self._total = self._counted = counters
         else:
             self._add(counters)
-        self._read_s.update(dict.fromkeys(keys, at_s))
+        complete = len(keys) == len(self._total)
+        if complete:
+            self._keys, self._all_read_s = keys, at_s
+        else:
+            self._read_s.update(dict.fromkeys(keys, at_s))
         self._latest_s = at_s
-        self._readings.append(_Reading(at_s, self._total, keys if len(keys) == len(self._total) else None))
+        self._readings.append(_Reading(at_s, self._total, keys if complete else None))
         # One reading older than the window stays: the window's span begins there.
         while len(self._readings) > 2 and self._readings[1].at_s <= at_s - self._keep_s:
             self._readings.popleft()
@@ -93,15 +102,17 @@ class Window(Generic[K]):
         if latest.keys is not None and (not before or since.keys == latest.keys):
             by = dict(zip(latest.keys, map(sub, after.values(), before.values()), strict=True)) if before else after
         else:  # one that was not read since is unknown, not 0
-            read = [key for key in after if self._read_s.get(key, -1.0) > since.at_s]
+            read = [key for key in after if max(self._read_s.get(key, -math.inf), self._all_read_s) > since.at_s]
             by = {key: after[key] - before.get(key, 0.0) for key in read}
         return Increase(by, latest.at_s - since.at_s, max(0.0, now_s - self._latest_s))
 
-    def _fell(self, counters: Mapping[K, float], keys: tuple[K, ...]) -> bool:
-        """Whether any counter is below its last reading."""
-        if keys == tuple(self._counted):
-            return any(map(lt, counters.values(), self._counted.values()))
-        return any(value < self._counted.get(key, 0.0) for key, value in counters.items())
+    def _grew(self, counters: Mapping[K, float], keys: tuple[K, ...]) -> bool:
+        """Whether all that were ever seen are there, and none is below its last reading."""
+        if keys is self._keys and len(keys) == len(self._counted):
+            return not any(map(lt, counters.values(), self._counted.values()))
+        if not self._total.keys() <= counters.keys():
+            return False
+        return all(value >= self._counted.get(key, 0.0) for key, value in counters.items())
 
     def _add(self, counters: Mapping[K, float]) -> None:
         """Add to the growth what was counted since the last reading."""

@@ -11,6 +11,16 @@ from penstock.messages.spec import SloSpec
 from penstock.telemetry.gateway_metrics import ITL_EDGES_S, LATENCY_EDGES_S, TOKEN_EDGES, edges_around
 from penstock.telemetry.histogram import Histogram
 
+_PLAIN = {
+    gateway_view.RECEIVED: "received",
+    gateway_view.PROMPT_TOKENS: "prompt_tokens",
+    gateway_view.CACHED_TOKENS: "cached_tokens",
+    gateway_view.OUTPUT_TOKENS: "output_tokens",
+    gateway_view.RETRIES: "retries",
+    gateway_view.HELD: "held",
+    gateway_view.IN_FLIGHT: "in_flight",
+}
+
 
 class GatewayCounters:
     """Counters, gauges and histograms of one virtual gateway."""
@@ -35,21 +45,9 @@ class GatewayCounters:
 
     def total(self, name: str) -> float | None:
         """As `Scrape.total`."""
-        match name:
-            case gateway_view.RECEIVED:
-                return float(self.received)
-            case gateway_view.PROMPT_TOKENS:
-                return float(self.prompt_tokens)
-            case gateway_view.CACHED_TOKENS:
-                return float(self.cached_tokens)
-            case gateway_view.OUTPUT_TOKENS:
-                return float(self.output_tokens)
-            case gateway_view.RETRIES:
-                return float(self.retries)
-            case gateway_view.HELD:
-                return float(self.held)
-            case gateway_view.IN_FLIGHT:
-                return float(self.in_flight)
+        attribute = _PLAIN.get(name)
+        if attribute is not None:
+            return float(getattr(self, attribute))
         histogram = self._histograms.get(name.removesuffix("_sum"))
         return histogram.total if histogram is not None else None
 

@@ -10,6 +10,7 @@ Source: Prometheus, promql/quantile.go (bucketQuantile, coalesceBuckets, ensureM
 
 import math
 from collections.abc import Mapping
+from operator import sub
 
 # Share of the sum of two counts below which their difference is float noise: `smallDeltaTolerance` of Prometheus.
 _SMALL_DELTA = 1e-12
@@ -60,6 +61,9 @@ def share_within(bound: float, buckets: Mapping[float, float]) -> float | None:
 
 def _monotonic(counts: list[float]) -> list[float]:
     """Cumulative counts that never fall. A scrape of a live process may be torn."""
+    least = 2 * _SMALL_DELTA * counts[-1]
+    if not [step for step in map(sub, counts[1:], counts) if step and not step >= least]:
+        return counts  # as they nearly always are: where they grow, by more than the largest tolerance
     fixed: list[float] = []
     for count in counts:
         if fixed and count - fixed[-1] < _SMALL_DELTA * (abs(count) + abs(fixed[-1])):
