@@ -8,7 +8,7 @@ from statistics import fmean, quantiles
 import pytest
 
 from penstock.autoscale.arrivals import Mix, arrivals, lognormal_sigma
-from penstock.autoscale.capacity import Capacity, capacity
+from penstock.autoscale.capacity import STEP, Capacity, capacity
 from penstock.autoscale.mixture import blend, settle
 from penstock.autoscale.rehearsal import (
     FEWEST,
@@ -69,7 +69,7 @@ def test_a_prefill_replica_holds_no_more_than_its_compute() -> None:
     step = StepTimeSpec(base_s=1e-6, prefill_token_s=1e-5, prefill_attention_s=0, sequence_s=0, context_token_s=0)
     prefill = replica(Role.PREFILL, step_time=step, kv_blocks=100_000)
     mix = Mix(isl=2000, isl_p95=2000, osl=10, osl_p95=10)
-    assert 42 < capacity(prefill, mix, targets(2.0, None)).rate < 52
+    assert 42 < capacity(prefill, mix, targets(2.0, None)).rate < 50 * STEP  # answers are that fine
     assert capacity(prefill, mix, targets(0.05, None)).rate < 35  # queueing: little room above one service time
 
 
@@ -107,10 +107,10 @@ def test_a_small_kv_cache_holds_less() -> None:
     assert capacity(replica(kv_blocks=1000), CHAT, targets()).rate < 0.7 * capacity(replica(), CHAT, targets()).rate
 
 
-def test_the_answer_holds_and_a_tenth_more_does_not() -> None:
+def test_half_a_step_below_the_answer_holds_and_half_a_step_above_does_not() -> None:
     held = capacity(replica(), CHAT, targets())
-    assert holds(replica(), CHAT, targets(), held.rate)
-    assert not holds(replica(), CHAT, targets(), held.rate * 1.15)
+    assert holds(replica(), CHAT, targets(), held.rate / STEP**0.5)
+    assert not holds(replica(), CHAT, targets(), held.rate * STEP**0.5)
 
 
 def test_targets_that_nothing_can_hold_are_relaxed_and_it_says_so() -> None:

@@ -30,6 +30,7 @@ spec:
   slo: {ttftSeconds: 0.5, itlSeconds: 0.05, percentile: 95}
   components:
     - {name: frontend, role: frontend}
+    # At the default quantile a burst just seen is provided for until long after these four minutes: it would only grow.
     - {name: planned, role: worker, autoscaling: {by: planner, min: 1, max: 6, coolInSeconds: 20, quantile: 0.8}}
     - name: hpa
       role: worker

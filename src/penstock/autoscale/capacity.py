@@ -60,7 +60,7 @@ def capacity(replica: Replica, mix: Mix, targets: Targets) -> Capacity:
 
 
 def _highest(replica: Replica, mix: Mix, targets: Targets, *, least: float) -> float | None:
-    """The highest rate of the grid that holds and is at least `least`; None, if there is none."""
+    """The highest rate that holds and is at least `least`, to half a step of the grid; None, if there is none."""
     if alone_too_late(replica, mix, targets):
         return None
     bottom = math.ceil(math.log(least, STEP) - 1e-9)
@@ -90,7 +90,7 @@ def _highest(replica: Replica, mix: Mix, targets: Targets, *, least: float) -> f
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if in_time(middle) else (low, middle)
-    return STEP**low
+    return STEP ** (low + 0.5)  # somewhere in between, as likely above as below
 
 
 def loosened(targets: Targets, factor: float) -> Targets:
