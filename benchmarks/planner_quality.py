@@ -6,15 +6,22 @@ need. One engine for all: a replica carries about 1.7 requests/s of 1,000 tokens
 
     python benchmarks/planner_quality.py --minutes 180 --lead 60 180 480
     python benchmarks/planner_quality.py --only azure --azure AzureLLMInferenceTrace_code.csv
+    python benchmarks/planner_quality.py --history-days 2
+
+With --history-days the planner knows the demand of so many days before, drawn by another seed: the same shape at the
+same hours, with other noise and other spikes. What repeats in less than a day, or never, goes on as it was. The two
+recorded traces have no days before.
 """
 
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 
+from penstock.autoscale.long_history import LongHistory, minutes_of
 from penstock.messages.parse_spec import parse_spec
 from penstock.messages.result import Result
 from penstock.messages.spec import DeploymentBody
@@ -22,10 +29,14 @@ from penstock.simulator.jobs import Job, run_job
 from penstock.simulator.workload_source import WorkloadSource
 from penstock.simulator.world_spec import WorldSpec
 from penstock.simulator.yardsticks import needed, yardsticks_of
+from penstock.workload.pace import instants
+from penstock.workload.workload_file import parse_workload
 
 WORKLOADS = Path(__file__).parent.parent / "examples" / "workloads"
 MOST = 40
 HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
+HISTORY_SEED = 2718
 SPEC = """
 apiVersion: penstock.dev/v1alpha1
 kind: InferenceDeployment
@@ -76,13 +87,30 @@ def spec_of(case: Case, scaling: str, *, replicas: int, lead_s: float) -> Deploy
 def cases(arguments: argparse.Namespace) -> Iterator[Case]:
     """The workloads that were asked for."""
     length_s = arguments.minutes * 60.0
+    days = arguments.history_days
     starts_s = {"day": 7 * HOUR_S, "business-hours": 8 * HOUR_S}
     for path in sorted(WORKLOADS.glob("*.yaml")):
         start_s = starts_s.get(path.stem, 0.0)
-        yield Case(name=path.stem, source=WorkloadSource(trace=str(path), start_s=start_s, duration_s=length_s))
+        source = WorkloadSource(trace=str(path), start_s=start_s, duration_s=length_s)
+        if days and (not arguments.only or path.stem in arguments.only):
+            source = replace(source, before=before(path, start_s=start_s, days=days))
+        yield Case(name=path.stem, source=source)
     for name, ttft_s in (("azure", 3.0), ("mooncake", 10.0)):
         if (trace := getattr(arguments, name)) is not None:
             yield Case(name=name, source=WorkloadSource(trace=trace), ttft_s=ttft_s)
+
+
+def before(path: Path, *, start_s: float, days: int) -> LongHistory:
+    """The demand of the days before a workload, up to where it begins."""
+    spec = parse_workload(path, name=path.stem).generate
+    assert spec is not None
+    rate = spec.rate
+    if rate.points and rate.points_every_s is None:  # what is there once, is there every day, and quiet in between
+        rest_s = spec.duration_s + 1.0
+        points = (*rate.points, *((at_s, rate.points[0][1]) for at_s in (rest_s, DAY_S)))
+        rate = rate.model_copy(update={"points": points, "points_every_s": DAY_S})
+    instants_s = instants(rate, days * DAY_S + start_s, Random(HISTORY_SEED))
+    return LongHistory.of(minutes_of(instants_s, length_s=days * DAY_S + start_s))
 
 
 def rows(case: Case, leads_s: Sequence[float], pool: Executor) -> Iterator[str]:
@@ -113,6 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=180.0, help="of each made workload")
     parser.add_argument("--lead", type=float, nargs="+", default=[60.0, 180.0, 480.0], help="seconds")
+    parser.add_argument("--history-days", type=int, default=0, help="that the planner knows before it begins")
     parser.add_argument("--azure", help="AzureLLMInferenceTrace_code.csv")
     parser.add_argument("--mooncake", help="Mooncake's conversation_trace.jsonl")
     parser.add_argument("--only", nargs="*", help="these workloads")

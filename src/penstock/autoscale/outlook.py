@@ -1,11 +1,14 @@
-"""What a planner knows of demand, and its look ahead: joins history, rises and forecast. Instants only, bounded."""
+"""What a planner knows of demand, and its look ahead: joins history, rises or season, and forecast. Bounded."""
 
 from dataclasses import dataclass, field, replace
 
-from penstock.autoscale.demand_history import Past, Point, dispersion, lengthen, remember
+from penstock.autoscale.demand_history import Past, Point, dispersion, lengthen, mean, remember
 from penstock.autoscale.forecast import Forecast, forecast, level_now
+from penstock.autoscale.long_history import HOUR, NOTHING_BEFORE, LongHistory
 from penstock.autoscale.rises import rise
+from penstock.autoscale.season import Season, learn
 
+ALIKE = 1.25  # lead times that what was learnt for one of them serves: it costs 50 ms
 LEAST_SAMPLE_S = 2.0  # no world measures demand over less, however often one looks
 
 
@@ -24,12 +27,23 @@ class Learnt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the days before say, as of the hour `hour` of the history and for one lead time."""
+
+    hour: int
+    lead_s: float
+    season: Season | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
     """Demand of one pool, as far as it is remembered: the last hour, the hours before, and what they say."""
 
     history: tuple[Point, ...] = ()
     past: Past = field(default_factory=Past)
     learnt: Learnt | None = None
+    days: LongHistory = NOTHING_BEFORE
+    known: Known | None = None
 
     @property
     def dispersed(self) -> float:
@@ -39,7 +53,7 @@ class Demand:
     def noted(self, at_s: float, rate: float) -> "Demand":
         """With one sample more, in requests/s."""
         history = remember(self.history, at_s, rate)
-        return replace(self, history=history, past=lengthen(self.past, history))
+        return replace(self, history=history, past=lengthen(self.past, history), days=self.days.noted(at_s, rate))
 
     def ahead(
         self, *, lead_s: float, interval_s: float, quantile: float, now_s: float
@@ -47,14 +61,26 @@ class Demand:
         """Look one lead time and one interval ahead: what is missed now is seen one interval later."""
         if not self.history:
             return None, self
+        known_days = self._known(lead_s, quantile)
         horizon_s, latest = lead_s + interval_s, self.history[-1].rate
         learnt = self.learnt
         known = learnt is not None and (learnt.cell, learnt.horizon_s) == (self.past.last, horizon_s)
         dispersed = learnt.dispersed if learnt is not None and known else dispersion(self.history)
         latest_s = max(interval_s, LEAST_SAMPLE_S)
         level = level_now(self.history, latest, latest_s=latest_s, now_s=now_s, dispersed=dispersed)
-        if learnt is None or not known:
+        season = known_days.season
+        if season is not None:
+            smooth = mean(self.history, now_s - season.span_s, now_s, level)
+            up = season.rise(level, smooth, now_s=now_s, horizon_s=horizon_s, dispersed=dispersed)
+            learnt = Learnt(cell=self.past.last, horizon_s=horizon_s, dispersed=dispersed, rise=up)
+        elif learnt is None or not known:
             up = rise(self.past, level, horizon_s=horizon_s, quantile=quantile, dispersed=dispersed)
             learnt = Learnt(cell=self.past.last, horizon_s=horizon_s, dispersed=dispersed, rise=up)
         ahead = forecast(self.history, level, learnt.rise, now_s=now_s, horizon_s=horizon_s, quantile=quantile)
-        return ahead, replace(self, learnt=learnt)
+        return ahead, replace(self, learnt=learnt, known=known_days)
+
+    def _known(self, lead_s: float, quantile: float) -> Known:
+        hour, known = self.days.end // HOUR, self.known
+        if known is not None and known.hour == hour and known.lead_s / ALIKE <= lead_s <= known.lead_s * ALIKE:
+            return known
+        return Known(hour=hour, lead_s=lead_s, season=learn(self.days, lead_s=lead_s, budget=1 - quantile))

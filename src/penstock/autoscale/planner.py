@@ -32,6 +32,7 @@ from penstock.autoscale.demand_history import extremes
 from penstock.autoscale.estimate import sequences_at_pace
 from penstock.autoscale.forecast import Forecast
 from penstock.autoscale.guardrails import Guarded, GuardState, Limits, guard
+from penstock.autoscale.long_history import NOTHING_BEFORE, LongHistory
 from penstock.autoscale.mixture import blend, settle, settle_burstiness
 from penstock.autoscale.nearby import Answer, Question, answer
 from penstock.autoscale.outlook import Demand
@@ -82,18 +83,26 @@ class PlannerState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerPolicy:
-    """`autoscaling.by: planner`, for one component."""
+    """`autoscaling.by: planner`, for one component. `before`: its demand before the run, as far as is known."""
 
     role: Role
     scaling: PlannerScaling
     slo: SloSpec
     engine: EngineSpec
     limits: Limits
+    before: LongHistory = NOTHING_BEFORE
 
     name = "planner"
 
     @classmethod
-    def of(cls, spec: DeploymentBody, component: ComponentSpec, scaling: PlannerScaling) -> "PlannerPolicy":
+    def of(
+        cls,
+        spec: DeploymentBody,
+        component: ComponentSpec,
+        scaling: PlannerScaling,
+        *,
+        before: LongHistory = NOTHING_BEFORE,
+    ) -> "PlannerPolicy":
         """The planner of one component. Raises: InputError, for an engine that could not run."""
         EngineConfig.from_spec(component.engine, component.role)
         limits = Limits(
@@ -103,14 +112,16 @@ class PlannerPolicy:
             cool_out_s=scaling.cool_out_s,
             max_step_in=scaling.max_step_in,
         )
-        return cls(role=component.role, scaling=scaling, slo=spec.slo, engine=component.engine, limits=limits)
+        return cls(
+            role=component.role, scaling=scaling, slo=spec.slo, engine=component.engine, limits=limits, before=before
+        )
 
     @property
     def interval_s(self) -> float:
         return self.scaling.interval_s
 
     def initial_state(self) -> PlannerState:
-        return PlannerState()
+        return PlannerState(demand=Demand(days=self.before))
 
     def decide(self, state: PlannerState, seen: PoolSeen, *, now_s: float) -> tuple[Decision, PlannerState]:
         reading = read(seen, self.role, mix=state.mix, known=state.known, stale_after_s=self.scaling.stale_after_s)

@@ -5,6 +5,7 @@ from typing import Any
 from penstock.autoscale.base import Policy
 from penstock.autoscale.hpa import HpaPolicy
 from penstock.autoscale.keda import KedaPolicy
+from penstock.autoscale.long_history import NOTHING_BEFORE, LongHistory
 from penstock.autoscale.none import ExternalPolicy, FixedPolicy
 from penstock.autoscale.planner import PlannerPolicy
 from penstock.errors import InputError
@@ -13,9 +14,11 @@ from penstock.messages.spec import ComponentSpec, DeploymentBody
 from penstock.messages.worker import Role
 
 
-def policy_for(spec: DeploymentBody, component: ComponentSpec) -> Policy[Any]:
+def policy_for(spec: DeploymentBody, component: ComponentSpec, *, before: LongHistory = NOTHING_BEFORE) -> Policy[Any]:
     """The policy that owns this component's replicas.
 
+    Args:
+        before: demand before the run, as far as is known; only a planner reads it.
     Raises: InputError, for a planner on a frontend, which runs no engine to plan for, or on an engine that cannot run.
     """
     scaling = component.autoscaling
@@ -30,7 +33,7 @@ def policy_for(spec: DeploymentBody, component: ComponentSpec) -> Policy[Any]:
                 "the planner rehearses engines and a frontend runs none",
                 "use hpa with requestsPerSecond or cpuPercent",
             )
-        return PlannerPolicy.of(spec, component, scaling)
+        return PlannerPolicy.of(spec, component, scaling, before=before)
     if scaling.by == "external":
         return ExternalPolicy()
     return FixedPolicy(replicas=component.initial_replicas)

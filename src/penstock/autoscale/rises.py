@@ -22,6 +22,7 @@ ALIKE = 0.25  # of the logarithm: levels within 28 % of each other
 FEWEST_ALIKE = 20  # cells, or five minutes; with fewer, all of the past counts
 CALM_CELLS = 120  # half an hour, of which those that were not seen count as calm
 ROUNDING = 1e-9
+SUREST = 0.9999  # what was never exceeded may yet be
 NEARLY_NONE = 0.05  # requests/s, below which levels are all alike
 
 
@@ -45,6 +46,16 @@ def rise(past: Past, level: float, *, horizon_s: float, quantile: float, dispers
     found = alike[-1 - larger] if larger < len(alike) else 0.0
     chance = _chance(level, horizon_s, quantile) * math.sqrt(dispersed)
     return math.sqrt(found * found - chance * chance) if found > chance else 0.0
+
+
+def beyond_chance(rise: float, level: float, *, over_s: float, quantile: float, dispersed: float) -> float:
+    """A rise from one mean to another less what chance alone would have it be at that quantile; 0 or more."""
+    if rise <= 0:
+        return 0.0
+    chance = NormalDist().inv_cdf(min(max(quantile, 0.5), SUREST)) * math.sqrt(
+        2 * dispersed * max(level, 1 / over_s) / over_s
+    )
+    return math.sqrt(rise * rise - chance * chance) if rise > chance else 0.0
 
 
 def _chance(level: float, horizon_s: float, quantile: float) -> float:

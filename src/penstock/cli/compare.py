@@ -13,6 +13,7 @@ from penstock.cli.output import note, print_document, print_text, read_spec, rea
 from penstock.cli.progress import Progress
 from penstock.cli.workload_options import (
     DurationOption,
+    HistoryOption,
     SkipBadOption,
     SpeedOption,
     StartOption,
@@ -46,6 +47,7 @@ def compare(
     speed: SpeedOption = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of every delay and jitter that is drawn.")] = 0,
     skip_bad: SkipBadOption = False,
+    history: HistoryOption = None,
     world: WorldOption = None,
     out: Annotated[
         Path | None,
@@ -61,6 +63,8 @@ def compare(
     source = WorkloadSource(
         trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed, skip_bad=skip_bad
     )
+    if history is not None:
+        source = source.following(history)
     for _ in source.arrivals():  # a bad row is told at once and once, not by other processes after minutes
         pass
     skipped = tell_skipped(source, "penstock compare")

@@ -16,6 +16,7 @@ from penstock.cli.progress import Progress, duration
 from penstock.cli.result_table import result_table
 from penstock.cli.workload_options import (
     DurationOption,
+    HistoryOption,
     SkipBadOption,
     SpeedOption,
     StartOption,
@@ -49,6 +50,7 @@ def simulate(
         int, typer.Option(min=1, max=1000, help="Runs, each with its own seed and profile error; gives a band.")
     ] = 1,
     skip_bad: SkipBadOption = False,
+    history: HistoryOption = None,
     world: WorldOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the record and the report.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -64,6 +66,8 @@ def simulate(
     source = WorkloadSource(
         trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed, skip_bad=skip_bad
     )
+    if history is not None:
+        source = source.following(history)
     arrivals = source.arrivals()  # a bad trace is said before anything else begins
     with ExitStack() as stack:
         others: Iterator[Result] = iter(())
@@ -83,7 +87,11 @@ def simulate(
                 deployment, source, record, world=surroundings, listeners=(watch,), complete=complete
             )
         else:
-            result = complete(run(deployment, arrivals, world=surroundings, seed=seed, listeners=(watch,)).result)
+            result = complete(
+                run(
+                    deployment, arrivals, world=surroundings, seed=seed, listeners=(watch,), before=source.before
+                ).result
+            )
     skipped = tell_skipped(source, "penstock simulate")
     if out is not None:
         note(f"penstock simulate: the report is {write_report(out)}, its data beside it")

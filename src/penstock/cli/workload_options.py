@@ -17,6 +17,13 @@ DurationOption = Annotated[float | None, typer.Option(min=0, help="How much of i
 SkipBadOption = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out rows that are wrong, and say how many of which kind.")
 ]
+HistoryOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A trace of the demand before, which planners learn from: it ends where the run begins. Nothing is sent.",
+        show_default=False,
+    ),
+]
 SpeedOption = Annotated[float, typer.Option(help="Times as fast: 2 doubles the rate.")]
 WorldOption = Annotated[
     Path | None, typer.Option(help="Nodes, delays and metrics (kind VirtualCluster); default: as `up` has them.")

@@ -37,6 +37,7 @@ def run_job(job: Job) -> Result:
         seed=job.source.seed,
         policies=job.policies,
         listeners=watchers(),
+        before=job.source.before,
     ).result
 
 

@@ -61,6 +61,7 @@ def simulate_recorded(
             seed=source.seed,
             listeners=(*listeners, journal),
             records=Records(spec.slo, tell=write),
+            before=source.before,
         ).result
     result = complete(result)
     text = json.dumps(result_to_json(result), indent=2)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.autoscale.base import Policy
+from penstock.autoscale.long_history import NOTHING_BEFORE, LongHistory
 from penstock.autoscale.policies import policy_for
 from penstock.control.faults import Faults
 from penstock.control.loop import OBSERVE_EVERY_S, Decisions, Listener, run
@@ -49,6 +50,7 @@ def simulate(
     policies: Mapping[str, Policy[Any]] | None = None,
     listeners: Sequence[Listener] = (),
     records: Records | None = None,
+    before: LongHistory = NOTHING_BEFORE,
 ) -> Simulated:
     """Run to the end of the workload.
 
@@ -57,6 +59,7 @@ def simulate(
         policies: by component, instead of those that the spec asks for.
         listeners: are told of everything seen and decided, beside those that make the result.
         records: who is told of each request; by default nobody else is.
+        before: demand before the run, for planners.
     Raises: InputError, for a deployment or world that could not be, or at a bad row of the workload; GiveUp, if the
         backlog grows without bound; and whatever the world, a policy or a listener raises.
     """
@@ -67,7 +70,11 @@ def simulate(
     cluster = Cluster(spec, world, arrivals, records, seed=seed)
     tally, ledger = Tally(spec.slo), Ledger.of(spec, sizes=world.sizes)
     end = _End(cluster)
-    owners = dict(policies) if policies is not None else {pool.name: policy_for(spec, pool) for pool in spec.pools}
+    owners = (
+        dict(policies)
+        if policies is not None
+        else {pool.name: policy_for(spec, pool, before=before) for pool in spec.pools}
+    )
     listeners = (tally, ledger, *listeners, end)
     looks = run(
         cluster, Decisions(owners), clock, listeners, observe_every_s=_look_every_s(owners), faults=_NoneForgiven()

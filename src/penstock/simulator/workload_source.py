@@ -1,9 +1,10 @@
 """Which stretch of which trace: enough to open the same workload again, in another process too."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
+from penstock.autoscale.long_history import NOTHING_BEFORE, LongHistory, minutes_of
 from penstock.errors import InputError
 from penstock.workload.arrival import Arrival
 from penstock.workload.bad_rows import SkippedRows
@@ -18,6 +19,7 @@ class WorkloadSource:
     """A stretch of a trace; times as in `workload.window`.
 
     Args:
+        before: demand before it, which planners learn from (`following`).
         skip_bad: pass over bad rows; `skipped` counts those of the last reading.
     """
 
@@ -27,6 +29,7 @@ class WorkloadSource:
     speed: float = 1.0
     seed: int = 0
     skip_bad: bool = False
+    before: LongHistory = NOTHING_BEFORE
     skipped: SkippedRows = field(default_factory=SkippedRows, compare=False)
 
     def arrivals(self) -> Iterator[Arrival]:
@@ -49,6 +52,17 @@ class WorkloadSource:
             return None
         left_s = whole_s - self.start_s
         return max(0.0, left_s if self.duration_s is None else min(left_s, self.duration_s)) / self.speed
+
+    def following(self, trace: str) -> "WorkloadSource":
+        """With the demand of another trace before it, whose end is the start of this.
+
+        Raises: InputError, as reading it does.
+        """
+        skipped = SkippedRows() if self.skip_bad else None
+        opened = open_trace(trace, skipped=skipped)
+        instants_s = (arrival.arrival_s for arrival in opened.arrivals(seed=self.seed))
+        minutes = minutes_of(instants_s, length_s=span_s(opened) or 0.0)
+        return replace(self, before=LongHistory.of(minutes))
 
     def _why_none(self) -> tuple[str, str]:
         if not self.skipped.count:

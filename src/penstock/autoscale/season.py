@@ -1,0 +1,293 @@
+"""What demand may be one lead time ahead, learnt from days: by time of day, and by what a miss is worth.
+
+    expected = level x season(then) / season(now)            upper = expected x margin
+
+*Season* is one of a few candidates: flat (the last value), the day, the day smoothed against what came once, the week.
+Each is tried on the days that are known, every day forecast from the others only; the one counts with which keeping
+the budget of misses would have cost least.
+
+*Margin.* A window costs as much when it is missed, whenever it is; a replica kept against that costs the more the
+higher the demand. So the margin minimises
+
+    expected x margin + price x P(demand > expected x margin)
+
+with the share of misses taken from days before, from standings like today's (level over season), and one price for
+all of it, at which the budget is just kept: Everett's multiplier, and the newsvendor's rule for a loss that counts
+windows rather than requests. Rare rises are then provisioned for where that is cheap, and let pass where it is not.
+
+It does not know replicas, or dollars: only their ratio matters, and the budget fixes that.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from penstock.autoscale.long_history import DAY, HOUR, MAX_HOURS, MINUTE_S, UNKNOWN, LongHistory
+from penstock.autoscale.rises import beyond_chance
+
+BUCKET = 5  # minutes, of a season
+BUCKETS = DAY // BUCKET
+LEARN_FROM = 7 * DAY  # minutes, that each candidate is tried on
+SMOOTHED = 2  # buckets on each side
+STANDING = 0.5  # octaves, that count as alike
+FEWEST = 10  # minutes of a standing; with fewer, all count
+NIGHT = 0.1  # of the mean demand: less is as good as none, and multiples of it say nothing
+HALVINGS = 24
+WEEK = 7  # days
+
+CLEARLY = 0.97  # of the cost
+SEASONS = {"smoothed day": (1, SMOOTHED), "day": (1, 0), "week": (WEEK, 0)}  # days, buckets beside
+SPANS = (5, 1, 15)  # minutes
+
+Profile = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Odds:
+    """Margins worth having, rising, and the share of minutes that each leaves uncovered, falling and convex.
+
+    `worth`: misses saved per margin, of the step to each margin after the first; falling.
+    """
+
+    margins: tuple[float, ...]
+    left: tuple[float, ...]
+    worth: tuple[float, ...]
+
+    def place(self, dear: float) -> int:
+        """Where it pays to stop, if a margin of 1 costs as much as `dear` misses."""
+        return bisect_left(self.worth, -dear)
+
+
+NO_RISE = Odds((1.0,), (0.0,), ())  # who stands higher than ever is not expected to rise as others did
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Season:
+    """What was learnt, for one lead time.
+
+    Args:
+        name: of the candidate. profile: by bucket of a day or of a week; requests/s.
+        night: requests/s. odds: by standing, in steps of `STANDING`; `any_odds` for those that were hardly ever seen.
+        price: requests/s that are worth one minute's miss.
+    """
+
+    name: str
+    profile: Profile
+    span_s: float
+    night: float
+    odds: dict[int, Odds]
+    any_odds: Odds
+    price: float
+    cost: float
+
+    def rise(self, level: float, smooth: float, *, now_s: float, horizon_s: float, dispersed: float) -> float:
+        """Requests/s by which capacity should exceed the level; 0 or more.
+
+        Args:
+            smooth: the mean of the last `span_s`, in requests/s.
+            dispersed: variance of arrivals over that of Poisson's. What chance alone lifts is taken off, as in `rises`.
+        """
+        upper, left = self._upper(smooth, now_s, horizon_s)
+        over_s = 2 / (1 / MINUTE_S + 1 / self.span_s)
+        return beyond_chance(upper - level, level, over_s=over_s, quantile=1 - left, dispersed=dispersed)
+
+    def _upper(self, level: float, now_s: float, horizon_s: float) -> tuple[float, float]:
+        """What to be ready for, and the share of minutes that this leaves uncovered."""
+        now, then = _now_and_then(self.profile, now_s / MINUTE_S, horizon_s / MINUTE_S)
+        expected = (level + self.night) * (then + self.night) / (now + self.night)
+        odds = self._odds(_standing(level, now, self.night))
+        place = odds.place(expected / self.price)
+        return max(0.0, expected * odds.margins[place] - self.night), odds.left[place]
+
+    def _odds(self, standing: int) -> Odds:
+        return self.odds.get(standing) or (NO_RISE if standing > max(self.odds, default=0) else self.any_odds)
+
+
+def learn(history: LongHistory, *, lead_s: float, budget: float) -> Season | None:
+    """The best season, or None before a day is known.
+
+    Args:
+        budget: the share of minutes that may be missed.
+    """
+    minutes = history.last(MAX_HOURS * HOUR)
+    if len(minutes) < DAY + BUCKET:
+        return None
+    known = [rate for rate in minutes if rate != UNKNOWN]
+    mean = sum(known) / max(1, len(known))
+    if mean <= 0:
+        return None
+    buckets = _buckets(minutes, history.end - len(minutes))
+    recent = minutes[-LEARN_FROM:]
+    past = _Past(
+        minutes=recent,
+        first=history.end - len(recent),
+        ahead=1 + math.ceil(lead_s / MINUTE_S),
+        night=NIGHT * mean,
+        budget=budget,
+    )
+    best = _fitted("flat", _profiles(buckets, 0, 0, mean), SPANS[0], past)
+    for name, (days, beside) in SEASONS.items():
+        if len(minutes) >= 2 * days * DAY:
+            best = _better(best, _fitted(name, _profiles(buckets, days, beside, mean), SPANS[0], past))
+    days, beside = SEASONS.get(best.name, (0, 0))
+    for span in SPANS[1:]:
+        best = _better(best, _fitted(best.name, _profiles(buckets, days, beside, mean), span, past))
+    return best
+
+
+def _buckets(minutes: Sequence[float], first: int) -> dict[int, float]:
+    """Mean demand by number of the bucket."""
+    sums: dict[int, tuple[float, int]] = {}
+    for place, rate in enumerate(minutes, start=first):
+        if rate != UNKNOWN:
+            total, count = sums.get(place // BUCKET, (0.0, 0))
+            sums[place // BUCKET] = (total + rate, count + 1)
+    return {bucket: total / count for bucket, (total, count) in sums.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Past:
+    minutes: list[float]
+    first: int
+    ahead: int
+    night: float
+    budget: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Profiles:
+    """One for each period that is known, learnt from the others; `today`: from all of them."""
+
+    length: int
+    by_period: dict[int, Profile]
+    today: Profile
+
+
+def _profiles(buckets: dict[int, float], days: int, beside: int, mean: float) -> _Profiles:
+    if not days:
+        return _Profiles(BUCKETS, {}, (mean,) * BUCKETS)
+    length = days * BUCKETS
+    periods = sorted({bucket // length for bucket in buckets})
+    beside_each = range(-beside, beside + 1)
+
+    def profile(without: int | None) -> Profile:
+        others = [period for period in periods if period != without]
+        found = []
+        for place in range(length):
+            values = [
+                buckets[number]
+                for period in others
+                for offset in beside_each
+                if (number := period * length + place + offset) in buckets
+            ]
+            found.append(median(values) if values else mean)
+        return tuple(found)
+
+    return _Profiles(length, {period: profile(period) for period in periods}, profile(None))
+
+
+def _better(one: Season, other: Season) -> Season:
+    """The one that costs less; the later, which is less simple, only if it does so clearly."""
+    return other if other.cost < CLEARLY * one.cost else one
+
+
+def _fitted(name: str, profiles: _Profiles, span: int, past: _Past) -> Season:
+    """Odds and price of one candidate."""
+    night, minutes = past.night, past.minutes
+    ratios: dict[int, list[float]] = {}
+    stood: list[tuple[int, float]] = []
+    for place, level in enumerate(_means(minutes[: len(minutes) - past.ahead], span)):
+        came = minutes[place + past.ahead]
+        if level == UNKNOWN or came == UNKNOWN:
+            continue
+        at = past.first + place + 1  # the end of that minute
+        profile = profiles.by_period.get((at // BUCKET) // profiles.length, profiles.today)
+        now, then = _now_and_then(profile, at, past.ahead)
+        expected = (level + night) * (then + night) / (now + night)
+        standing = _standing(level, now, night)
+        ratios.setdefault(standing, []).append((came + night) / expected)
+        if at % BUCKET == 0:
+            stood.append((standing, expected))
+    any_odds = _odds([ratio for each in ratios.values() for ratio in each])
+    odds = {standing: _odds(each) for standing, each in ratios.items() if len(each) >= FEWEST}
+    met = [(odds.get(standing, any_odds), expected) for standing, expected in stood]
+    price = _price(met, past.budget)
+    cost = sum(expected * each.margins[each.place(expected / price)] for each, expected in met)
+    return Season(
+        name=name,
+        profile=profiles.today,
+        span_s=span * MINUTE_S,
+        night=night,
+        odds=odds,
+        any_odds=any_odds,
+        price=price,
+        cost=cost / max(1, len(met)),
+    )
+
+
+def _means(minutes: Sequence[float], span: int) -> list[float]:
+    """Of each minute and those before it; unknown where one of them is."""
+    if span == 1:
+        return list(minutes)
+    found, total, unknown = [], 0.0, 0
+    for place, rate in enumerate(minutes):
+        total, unknown = total + rate, unknown + (rate == UNKNOWN)
+        if place >= span:
+            gone = minutes[place - span]
+            total, unknown = total - gone, unknown - (gone == UNKNOWN)
+        found.append(max(0.0, total / span) if place >= span - 1 and not unknown else UNKNOWN)
+    return found
+
+
+def _odds(ratios: list[float]) -> Odds:
+    """The lower convex hull of (margin, share left uncovered): between its corners no margin ever pays."""
+    ratios.sort()
+    count = len(ratios)
+    if not count:
+        return Odds((1.0,), (0.0,), ())
+    hull: list[tuple[float, float]] = [(min(1.0, ratios[-1]), sum(ratio > 1.0 for ratio in ratios) / count)]
+    for place in range(bisect_left(ratios, 1.0), count):
+        point = (ratios[place], (count - 1 - place) / count)
+        if point[0] <= hull[-1][0]:
+            hull[-1] = (hull[-1][0], min(point[1], hull[-1][1]))
+            continue
+        while len(hull) >= 2 and _slope(hull[-2], hull[-1]) >= _slope(hull[-2], point):
+            hull.pop()
+        hull.append(point)
+    return Odds(
+        margins=tuple(margin for margin, _ in hull),
+        left=tuple(left for _, left in hull),
+        worth=tuple(_slope(before, after) for before, after in pairwise(hull)),
+    )
+
+
+def _slope(before: tuple[float, float], after: tuple[float, float]) -> float:
+    return (after[1] - before[1]) / (after[0] - before[0])
+
+
+def _price(met: Sequence[tuple[Odds, float]], budget: float) -> float:
+    """The least at which no more than the budget is missed."""
+    top = max((expected for _, expected in met), default=1.0)
+    low, high = math.log(top * 1e-3), math.log(top * 1e6)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        price = math.exp(middle)
+        missed = sum(odds.left[odds.place(expected / price)] for odds, expected in met)
+        low, high = (middle, high) if missed > budget * len(met) else (low, middle)
+    return math.exp(high)
+
+
+def _now_and_then(profile: Profile, at: float, ahead: float) -> tuple[float, float]:
+    """The season at that minute, and its highest from there on over `ahead` minutes."""
+    bucket = math.floor(at / BUCKET)
+    last = math.floor((at + ahead) / BUCKET)
+    length = len(profile)
+    now = profile[bucket % length]
+    return now, max(profile[place % length] for place in range(bucket, last + 1))
+
+
+def _standing(level: float, season: float, night: float) -> int:
+    return round(math.log2((level + night) / (season + night)) / STANDING)
