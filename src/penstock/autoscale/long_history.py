@@ -63,10 +63,10 @@ class LongHistory:
         """The last so many minutes that are over, or as many as there are."""
         wanted = max(0, minutes - len(self.now))
         found: list[float] = []
-        for hour in self.hours[len(self.hours) - -(-wanted // HOUR) :] if wanted else ():
+        for hour in self.hours[max(0, len(self.hours) - -(-wanted // HOUR)) :] if wanted else ():
             found.extend(hour)
         found.extend(self.now)
-        return found[-minutes:]
+        return found[-minutes:] if minutes > 0 else []
 
     def _ended(self, rate: float) -> "LongHistory":
         now = (*self.now, rate)

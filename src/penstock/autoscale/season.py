@@ -4,7 +4,7 @@
 
 *Season* is one of a few candidates: flat (the last value), the day, the day smoothed against what came once, the week.
 Each is tried on the days that are known, every day forecast from the others only; the one counts with which keeping
-the budget of misses would have cost least.
+a strict budget of misses would have cost least.
 
 *Margin.* A window costs as much when it is missed, whenever it is; a replica kept against that costs the more the
 higher the demand. So the margin minimises
@@ -38,6 +38,8 @@ NIGHT = 0.1  # of the mean demand: less is as good as none, and multiples of it 
 HALVINGS = 24
 WEEK = 7  # days
 
+STRICT = 0.1  # of the budget, at which candidates are compared: else what comes every day might be let pass as rare
+SPENT = 0.8  # of the budget: the next day may bring more surprises than those before
 CLEARLY = 0.97  # of the cost
 SEASONS = {"smoothed day": (1, SMOOTHED), "day": (1, 0), "week": (WEEK, 0)}  # days, buckets beside
 SPANS = (5, 1, 15)  # minutes
@@ -214,8 +216,8 @@ def _fitted(name: str, profiles: _Profiles, span: int, past: _Past) -> Season:
     any_odds = _odds([ratio for each in ratios.values() for ratio in each])
     odds = {standing: _odds(each) for standing, each in ratios.items() if len(each) >= FEWEST}
     met = [(odds.get(standing, any_odds), expected) for standing, expected in stood]
-    price = _price(met, past.budget)
-    cost = sum(expected * each.margins[each.place(expected / price)] for each, expected in met)
+    strict = _price(met, STRICT * past.budget)
+    cost = sum(expected * each.margins[each.place(expected / strict)] for each, expected in met)
     return Season(
         name=name,
         profile=profiles.today,
@@ -223,7 +225,7 @@ def _fitted(name: str, profiles: _Profiles, span: int, past: _Past) -> Season:
         night=night,
         odds=odds,
         any_odds=any_odds,
-        price=price,
+        price=_price(met, SPENT * past.budget),
         cost=cost / max(1, len(met)),
     )
 
