@@ -94,7 +94,7 @@ def pages() -> dict[str, str]:
 
 def _spec_page() -> Iterator[str]:
     yield "# Deployment file\n\nMade by `make docs`. Names end in their unit; unknown fields are refused."
-    yield "`pod` and `warmCapacity` matter in a cluster only (`penstock render`)."
+    yield "`pod` and `warmCapacity` matter in a cluster only (`penstock render`; `warmCapacity` in a virtual one too)."
     yield from _models(MODELS)
 
 

@@ -6,6 +6,7 @@ import pytest
 from virtual_runs import Run, deployment, workload
 from world_checks import look, want
 
+from penstock.errors import InputError
 from penstock.messages.observation import Observation, Signal
 from penstock.simulator.run import simulate
 from penstock.simulator.world_spec import WorldSpec
@@ -64,6 +65,27 @@ def test_a_placeholder_that_had_to_leave_is_refilled() -> None:
     want(run, "worker", 0)
     nodes = look(run, 700.0).nodes[0]
     assert (nodes.cold + nodes.warm, nodes.held, nodes.in_use) == (1, 2, 0)
+
+
+@pytest.mark.parametrize("placeholders", [0, 3])
+def test_the_deployment_says_how_many_nodes_are_kept_and_pays_for_them(placeholders: int) -> None:
+    """What it says counts, whatever the world has."""
+    spec = deployment(worker(), warm_capacity={"nodes": 1})
+    run = Run(spec, [], world=world(placeholders={"count": placeholders}))
+    nodes = look(run, 400.0).nodes[0]
+    assert (nodes.cold, nodes.held, nodes.paid_gpus) == (1, 2, 2)
+    want(run, "worker", 1)
+    assert look(run, 400.0 + 72.1).pools[0].ready == 1  # a cold start on a node that is there
+
+
+def test_nodes_that_the_deployment_does_not_run_on_are_not_kept() -> None:
+    spec = deployment({**worker(), "gpu": None}, warm_capacity={"nodes": 1})
+    assert look(Run(spec, [], world=world()), 400.0).nodes[0].held == 0
+
+
+def test_warm_capacity_by_itself_is_refused_rather_than_ignored() -> None:
+    with pytest.raises(InputError, match="warmCapacity"):
+        Run(deployment(worker(), warm_capacity={"nodes": "auto"}), [], world=world())
 
 
 def test_the_lead_time_of_a_held_node_is_that_of_a_warm_start() -> None:

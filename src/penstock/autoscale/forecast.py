@@ -11,7 +11,7 @@
   is in there already, hence the maximum and not the sum.
 - noise: how wrong the level itself may be at that quantile, if arrivals are Poisson.
 
-It does not know the time of day: shapes that repeat daily are for a later forecaster.
+It does not know the time of day: where days are known, the spread that it is given does (`season`).
 """
 
 import math

@@ -38,9 +38,9 @@ NIGHT = 0.1  # of the mean demand: less is as good as none, and multiples of it 
 HALVINGS = 24
 WEEK = 7  # days
 
-STRICT = 0.1  # of the budget, at which candidates are compared: else what comes every day might be let pass as rare
+STRICT = 0.1  # of the budget, at which shapes are compared: else what comes every day might be let pass as rare
 SPENT = 0.8  # of the budget: the next day may bring more surprises than those before
-CLEARLY = 0.97  # of the cost
+CLEARLY = 0.98  # of the cost
 SEASONS = {"smoothed day": (1, SMOOTHED), "day": (1, 0), "week": (WEEK, 0)}  # days, buckets beside
 SPANS = (5, 1, 15)  # minutes
 
@@ -74,6 +74,7 @@ class Season:
         name: of the candidate. profile: by bucket of a day or of a week; requests/s.
         night: requests/s. odds: by standing, in steps of `STANDING`; `any_odds` for those that were hardly ever seen.
         price: requests/s that are worth one minute's miss.
+        cost, strict_cost: mean requests/s that it would have been ready for, within the budget and a tenth of it.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Season:
     any_odds: Odds
     price: float
     cost: float
+    strict_cost: float
 
     def rise(self, level: float, smooth: float, *, now_s: float, horizon_s: float, dispersed: float) -> float:
         """Requests/s by which capacity should exceed the level; 0 or more.
@@ -133,10 +135,12 @@ def learn(history: LongHistory, *, lead_s: float, budget: float) -> Season | Non
     best = _fitted("flat", _profiles(buckets, 0, 0, mean), SPANS[0], past)
     for name, (days, beside) in SEASONS.items():
         if len(minutes) >= 2 * days * DAY:
-            best = _better(best, _fitted(name, _profiles(buckets, days, beside, mean), SPANS[0], past))
+            other = _fitted(name, _profiles(buckets, days, beside, mean), SPANS[0], past)
+            best = other if other.strict_cost < CLEARLY * best.strict_cost else best  # the simpler first
     days, beside = SEASONS.get(best.name, (0, 0))
     for span in SPANS[1:]:
-        best = _better(best, _fitted(best.name, _profiles(buckets, days, beside, mean), span, past))
+        other = _fitted(best.name, _profiles(buckets, days, beside, mean), span, past)
+        best = other if other.cost < CLEARLY * best.cost else best
     return best
 
 
@@ -191,11 +195,6 @@ def _profiles(buckets: dict[int, float], days: int, beside: int, mean: float) ->
     return _Profiles(length, {period: profile(period) for period in periods}, profile(None))
 
 
-def _better(one: Season, other: Season) -> Season:
-    """The one that costs less; the later, which is less simple, only if it does so clearly."""
-    return other if other.cost < CLEARLY * one.cost else one
-
-
 def _fitted(name: str, profiles: _Profiles, span: int, past: _Past) -> Season:
     """Odds and price of one candidate."""
     night, minutes = past.night, past.minutes
@@ -216,8 +215,7 @@ def _fitted(name: str, profiles: _Profiles, span: int, past: _Past) -> Season:
     any_odds = _odds([ratio for each in ratios.values() for ratio in each])
     odds = {standing: _odds(each) for standing, each in ratios.items() if len(each) >= FEWEST}
     met = [(odds.get(standing, any_odds), expected) for standing, expected in stood]
-    strict = _price(met, STRICT * past.budget)
-    cost = sum(expected * each.margins[each.place(expected / strict)] for each, expected in met)
+    price, strict = _price(met, SPENT * past.budget), _price(met, STRICT * past.budget)
     return Season(
         name=name,
         profile=profiles.today,
@@ -225,8 +223,9 @@ def _fitted(name: str, profiles: _Profiles, span: int, past: _Past) -> Season:
         night=night,
         odds=odds,
         any_odds=any_odds,
-        price=_price(met, SPENT * past.budget),
-        cost=cost / max(1, len(met)),
+        price=price,
+        cost=_cost(met, price),
+        strict_cost=_cost(met, strict),
     )
 
 
@@ -280,6 +279,10 @@ def _price(met: Sequence[tuple[Odds, float]], budget: float) -> float:
         missed = sum(odds.left[odds.place(expected / price)] for odds, expected in met)
         low, high = (middle, high) if missed > budget * len(met) else (low, middle)
     return math.exp(high)
+
+
+def _cost(met: Sequence[tuple[Odds, float]], price: float) -> float:
+    return sum(expected * odds.margins[odds.place(expected / price)] for odds, expected in met) / max(1, len(met))
 
 
 def _now_and_then(profile: Profile, at: float, ahead: float) -> tuple[float, float]:

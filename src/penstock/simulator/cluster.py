@@ -29,7 +29,7 @@ from penstock.simulator.records import Records
 from penstock.simulator.replicas import Replicas
 from penstock.simulator.seen import pool_seen
 from penstock.simulator.serving import Serving
-from penstock.simulator.world_spec import FailuresSpec, WorldSpec
+from penstock.simulator.world_spec import FailuresSpec, NodePoolSpec, WorldSpec
 from penstock.workload.arrival import Arrival
 
 
@@ -41,7 +41,7 @@ class Cluster:
         arrivals: the workload, in order of time.
         records: is told what becomes of each request.
         seed: of everything that is drawn.
-    Raises: InputError, for a VM size that is not known, or a failure of what is not there.
+    Raises: InputError, for a VM size that is not known, a failure of what is not there, or warm capacity by itself.
     """
 
     def __init__(
@@ -49,11 +49,15 @@ class Cluster:
     ) -> None:
         sizes = world.sizes
         found = [(vm_size(pool.vm_size, sizes=sizes), pool) for pool in world.node_pools]
-        self._nodes = {size.name: NodePool(pool, size.gpus) for size, pool in found}
 
         def size_of(component: ComponentSpec) -> str:
             return vm_size(component.gpu.vm_size, sizes=sizes).name if component.gpu is not None else ""
 
+        runs_on = {size_of(component) for component in spec.pools}
+        self._nodes = {
+            size.name: NodePool(_kept_warm(pool, spec) if size.name in runs_on else pool, size.gpus)
+            for size, pool in found
+        }
         self.pools = {
             component.name: ComponentPool(component, size_of(component), self._nodes, world.pod_start)
             for component in spec.pools
@@ -124,6 +128,18 @@ class Cluster:
 
     def _drained(self, pod_id: str) -> None:
         self._replicas.drained(pod_id)
+
+
+def _kept_warm(nodes: NodePoolSpec, spec: DeploymentBody) -> NodePoolSpec:
+    """A node pool with the placeholders that the deployment asks for, if it does. Raises: InputError."""
+    if spec.warm_capacity is None:
+        return nodes
+    if spec.warm_capacity.nodes == "auto":
+        raise InputError(
+            "spec.warmCapacity.nodes", "auto is not sized in a virtual cluster yet", "state how many nodes to keep"
+        )
+    kept = nodes.placeholders.model_copy(update={"count": spec.warm_capacity.nodes, "gpus": None})
+    return nodes.model_copy(update={"placeholders": kept})
 
 
 def _checked(failures: FailuresSpec, components: Sequence[str], sizes: Sequence[str]) -> FailuresSpec:
