@@ -78,7 +78,7 @@ def spiky(days: int, seed: int) -> list[float]:
 
 
 def test_rare_rises_are_provisioned_for_where_that_is_cheap_and_let_pass_where_it_is_dear() -> None:
-    season = learn(LongHistory.of(spiky(4, 1)), lead_s=60, budget=0.01)
+    season = learn(LongHistory.of(spiky(4, 1)), lead_s=60, budget=0.008)
     assert season is not None
     assert rise(season, 2.0, 3 * HOUR, horizon_s=65) > 3
     assert rise(season, 20.0, 15 * HOUR, horizon_s=65) < 10

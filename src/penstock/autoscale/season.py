@@ -19,13 +19,12 @@ It does not know replicas, or dollars: only their ratio matters, and the budget 
 """
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 
 from penstock.autoscale.long_history import DAY, HOUR, MAX_HOURS, MINUTE_S, UNKNOWN, LongHistory
+from penstock.autoscale.margins import NO_RISE, Odds, cost_at, odds_of, price_for
 from penstock.autoscale.rises import beyond_chance
 
 BUCKET = 5  # minutes, of a season
@@ -35,35 +34,14 @@ SMOOTHED = 2  # buckets on each side
 STANDING = 0.5  # octaves, that count as alike
 FEWEST = 10  # minutes of a standing; with fewer, all count
 NIGHT = 0.1  # of the mean demand: less is as good as none, and multiples of it say nothing
-HALVINGS = 24
 WEEK = 7  # days
 
 STRICT = 0.1  # of the budget, at which shapes are compared: else what comes every day might be let pass as rare
-SPENT = 0.8  # of the budget: the next day may bring more surprises than those before
 CLEARLY = 0.98  # of the cost
 SEASONS = {"smoothed day": (1, SMOOTHED), "day": (1, 0), "week": (WEEK, 0)}  # days, buckets beside
 SPANS = (5, 1, 15)  # minutes
 
 Profile = tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Odds:
-    """Margins worth having, rising, and the share of minutes that each leaves uncovered, falling and convex.
-
-    `worth`: misses saved per margin, of the step to each margin after the first; falling.
-    """
-
-    margins: tuple[float, ...]
-    left: tuple[float, ...]
-    worth: tuple[float, ...]
-
-    def place(self, dear: float) -> int:
-        """Where it pays to stop, if a margin of 1 costs as much as `dear` misses."""
-        return bisect_left(self.worth, -dear)
-
-
-NO_RISE = Odds((1.0,), (0.0,), ())  # who stands higher than ever is not expected to rise as others did
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,10 +190,10 @@ def _fitted(name: str, profiles: _Profiles, span: int, past: _Past) -> Season:
         ratios.setdefault(standing, []).append((came + night) / expected)
         if at % BUCKET == 0:
             stood.append((standing, expected))
-    any_odds = _odds([ratio for each in ratios.values() for ratio in each])
-    odds = {standing: _odds(each) for standing, each in ratios.items() if len(each) >= FEWEST}
+    any_odds = odds_of([ratio for each in ratios.values() for ratio in each])
+    odds = {standing: odds_of(each) for standing, each in ratios.items() if len(each) >= FEWEST}
     met = [(odds.get(standing, any_odds), expected) for standing, expected in stood]
-    price, strict = _price(met, SPENT * past.budget), _price(met, STRICT * past.budget)
+    price, strict = price_for(met, past.budget), price_for(met, STRICT * past.budget)
     return Season(
         name=name,
         profile=profiles.today,
@@ -224,8 +202,8 @@ def _fitted(name: str, profiles: _Profiles, span: int, past: _Past) -> Season:
         odds=odds,
         any_odds=any_odds,
         price=price,
-        cost=_cost(met, price),
-        strict_cost=_cost(met, strict),
+        cost=cost_at(met, price),
+        strict_cost=cost_at(met, strict),
     )
 
 
@@ -241,48 +219,6 @@ def _means(minutes: Sequence[float], span: int) -> list[float]:
             total, unknown = total - gone, unknown - (gone == UNKNOWN)
         found.append(max(0.0, total / span) if place >= span - 1 and not unknown else UNKNOWN)
     return found
-
-
-def _odds(ratios: list[float]) -> Odds:
-    """The lower convex hull of (margin, share left uncovered): between its corners no margin ever pays."""
-    ratios.sort()
-    count = len(ratios)
-    if not count:
-        return Odds((1.0,), (0.0,), ())
-    hull: list[tuple[float, float]] = [(min(1.0, ratios[-1]), sum(ratio > 1.0 for ratio in ratios) / count)]
-    for place in range(bisect_left(ratios, 1.0), count):
-        point = (ratios[place], (count - 1 - place) / count)
-        if point[0] <= hull[-1][0]:
-            hull[-1] = (hull[-1][0], min(point[1], hull[-1][1]))
-            continue
-        while len(hull) >= 2 and _slope(hull[-2], hull[-1]) >= _slope(hull[-2], point):
-            hull.pop()
-        hull.append(point)
-    return Odds(
-        margins=tuple(margin for margin, _ in hull),
-        left=tuple(left for _, left in hull),
-        worth=tuple(_slope(before, after) for before, after in pairwise(hull)),
-    )
-
-
-def _slope(before: tuple[float, float], after: tuple[float, float]) -> float:
-    return (after[1] - before[1]) / (after[0] - before[0])
-
-
-def _price(met: Sequence[tuple[Odds, float]], budget: float) -> float:
-    """The least at which no more than the budget is missed."""
-    top = max((expected for _, expected in met), default=1.0)
-    low, high = math.log(top * 1e-3), math.log(top * 1e6)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        price = math.exp(middle)
-        missed = sum(odds.left[odds.place(expected / price)] for odds, expected in met)
-        low, high = (middle, high) if missed > budget * len(met) else (low, middle)
-    return math.exp(high)
-
-
-def _cost(met: Sequence[tuple[Odds, float]], price: float) -> float:
-    return sum(expected * odds.margins[odds.place(expected / price)] for odds, expected in met) / max(1, len(met))
 
 
 def _now_and_then(profile: Profile, at: float, ahead: float) -> tuple[float, float]:
