@@ -26,9 +26,10 @@ from penstock.messages.parse_spec import parse_spec
 from penstock.messages.result import Result
 from penstock.messages.spec import DeploymentBody
 from penstock.simulator.jobs import Job, run_job
+from penstock.simulator.needs import needed
 from penstock.simulator.workload_source import WorkloadSource
 from penstock.simulator.world_spec import WorldSpec
-from penstock.simulator.yardsticks import needed, yardsticks_of
+from penstock.simulator.yardsticks import yardsticks_of
 from penstock.workload.pace import instants
 from penstock.workload.workload_file import parse_workload
 
@@ -117,15 +118,15 @@ def rows(case: Case, leads_s: Sequence[float], pool: Executor) -> Iterator[str]:
     """A line for each lead time."""
     world = WorldSpec(running=True)
     need = needed(spec_of(case, OWNERS["planner"], replicas=1, lead_s=0.0), MOST, case.source, pool)
+    counts = need["worker"]
     for lead_s in leads_s:
-        first = max(1, *need[: int(lead_s / 60) + 2])
+        first = max(1, *counts[: int(lead_s / 60) + 2])
         specs = {name: spec_of(case, scaling, replicas=first, lead_s=lead_s) for name, scaling in OWNERS.items()}
         running = {
             name: pool.submit(run_job, Job(spec=spec, source=case.source, world=world)) for name, spec in specs.items()
         }
         found = yardsticks_of(specs["planner"], MOST, case.source, world, pool, need=need)
-        optimum_h = found.optimum.total_s / HOUR_S
-        cells = [f"{case.name:14} {lead_s:4.0f} {optimum_h:8.1f} {max(need) * len(need) / 60:8.1f}"]
+        cells = [f"{case.name:14} {lead_s:4.0f} {found.gpu_hours:8.1f} {max(counts) * len(counts) / 60:8.1f}"]
         cells += [told(result) for result in (found.hindsight.result, *(run.result() for run in running.values()))]
         yield " ".join(cells)
 

@@ -1,15 +1,15 @@
-"""Yardsticks: what each window needs, by simulation; the bound and hindsight beside a policy."""
+"""A comparison: its results, those that failed, and the bound and hindsight beside them."""
 
 from pathlib import Path
 
 import pytest
 from virtual_runs import deployment, workload
 
+from penstock.errors import GiveUp
 from penstock.messages.spec import DeploymentBody
 from penstock.simulator.compare import compare
-from penstock.simulator.jobs import Job, run_job, windows_met
+from penstock.simulator.jobs import Job, run_job
 from penstock.simulator.workload_source import WorkloadSource
-from penstock.simulator.yardsticks import _need
 from penstock.workload import penstock_jsonl
 
 POOL = {
@@ -34,44 +34,12 @@ def source(tmp_path: Path) -> WorkloadSource:
     return WorkloadSource(trace=str(path))
 
 
-def test_a_window_needs_the_least_count_that_met_it() -> None:
-    """Or the most that was tried, where none did; and nothing where no request came."""
-    one = [(0.0, True), (20.0, False), (30.0, False)]
-    two = [(0.0, True), (20.0, True), (30.0, False)]
-    assert _need([one, two], 10.0) == [1, 0, 2, 2]
-
-
-def test_a_count_that_is_hopeless_ends_early_and_meets_nothing_after(
-    source: WorkloadSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where one replica drowns, the others still tell what each window needs."""
-    monkeypatch.setattr("penstock.simulator.run.MAX_BACKLOG", 100)
-    one, four = (
-        windows_met(Job(spec=spec(replicas=count, autoscaling={"by": "none"}), source=source, world=None))
-        for count in (1, 4)
-    )
-    assert 0 < len(one) < len(four)
-    need = _need([one, four], 10.0)
-    assert len(need) == len(four)
-    assert need[-1] == 2
-
-
-def test_more_replicas_meet_more_windows(source: WorkloadSource) -> None:
-    """What `need` rests on."""
-    jobs = [
-        Job(spec=spec(replicas=count, autoscaling={"by": "none"}), source=source, world=None) for count in (1, 2, 4)
-    ]
-    met = [sum(ok for _, ok in windows_met(job)) for job in jobs]
-    assert met == sorted(met)
-    assert met[0] < met[-1]
-
-
 def test_nobody_beats_the_clairvoyant_and_hindsight_attains(source: WorkloadSource) -> None:
     """The bound is below every deployment that attained as much, and below hindsight."""
     found = compare({"planned": spec(), "peak": spec(replicas=4, autoscaling={"by": "none"})}, source)
     yardsticks = found.yardsticks
     assert yardsticks is not None
-    optimum_h = yardsticks.optimum.total_s / 3600
+    optimum_h = yardsticks.gpu_hours
     assert optimum_h > 0
     hindsight = yardsticks.hindsight.result
     assert hindsight.gpu_hours is not None
@@ -84,13 +52,36 @@ def test_nobody_beats_the_clairvoyant_and_hindsight_attains(source: WorkloadSour
     assert list(found.results) == ["planned", "peak"]
 
 
-def test_pools_apart_have_no_yardsticks_yet(source: WorkloadSource) -> None:
-    """It says so, and the deployments are compared all the same."""
-    apart = deployment({"name": "p", "role": "prefill"}, {"name": "d", "role": "decode"})
+def test_pools_apart_are_bounded_each_and_added_up(source: WorkloadSource) -> None:
+    """Each needs something, the sum is the optimum's, and the simple policy owns both by the same two numbers."""
+    scaled = {"by": "planner", "min": 1, "max": 4}
+    gpu = {"vm_size": "Standard_NC40ads_H100_v5"}
+    apart = deployment(
+        {"name": "p", "role": "prefill", "gpu": gpu, "autoscaling": scaled},
+        {"name": "d", "role": "decode", "gpu": gpu, "autoscaling": scaled},
+        slo={"ttft_s": 0.5, "itl_s": 0.05, "window_s": 10},
+    )
     found = compare({"apart": apart}, source)
-    assert found.yardsticks is None
-    assert found.without_why is not None
     assert found.results["apart"].requests.completed == 1020
+    yardsticks = found.yardsticks
+    assert yardsticks is not None
+    assert all(max(pool.need) >= 1 for pool in yardsticks.pools.values())
+    assert yardsticks.gpu_hours == pytest.approx(sum(pool.bound.total_s for pool in yardsticks.pools.values()) / 3600)
+    assert len({(policy.window_s, policy.headroom) for policy in yardsticks.hindsight.policies.values()}) == 1
+    assert set(yardsticks.hindsight.policies) == {"p", "d"}
+
+
+def test_one_that_cannot_run_is_named_and_the_others_keep_their_results(
+    source: WorkloadSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backlog without bound in one; if that is all there is, the error bears its name."""
+    monkeypatch.setattr("penstock.simulator.run.MAX_BACKLOG", 60)
+    drowns = spec(replicas=1, autoscaling={"by": "none"})
+    found = compare({"peak": spec(replicas=4, autoscaling={"by": "none"}), "drowns": drowns}, source)
+    assert set(found.results) == {"peak"}
+    assert "unanswered" in str(found.failed["drowns"])
+    with pytest.raises(GiveUp, match="drowns: after"):
+        compare({"drowns": drowns}, source)
 
 
 def test_a_job_gives_the_same_in_any_process(source: WorkloadSource) -> None:

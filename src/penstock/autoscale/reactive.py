@@ -13,7 +13,7 @@ from penstock.messages.observation import PoolSeen, Signal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReactiveState:
-    """Samples of the window, oldest first: (at_s, requests/s)."""
+    """Samples of the window, (at_s, requests/s), that no later one exceeds: oldest first, so the largest first."""
 
     samples: tuple[tuple[float, float], ...] = ()
 
@@ -37,8 +37,8 @@ class ReactivePolicy:
         samples = tuple(sample for sample in state.samples if sample[0] > now_s - self.window_s)
         demand = seen.signals.get(Signal.DEMAND)
         if demand is not None:
-            samples = (*samples, (now_s, demand.value))
-        peak = max((rate for _, rate in samples), default=None)
+            samples = (*(sample for sample in samples if sample[1] > demand.value), (now_s, demand.value))
+        peak = samples[0][1] if samples else None
         desired = seen.desired if peak is None else self.replicas_for(peak)
         decision = Decision(
             time_s=now_s,

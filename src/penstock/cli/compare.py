@@ -36,8 +36,6 @@ from penstock.telemetry.report import REPORT, SUMMARY
 from penstock.telemetry.run_info import RunInfo
 from penstock.telemetry.summary import result_to_json
 
-_HOUR_S = 3600.0
-
 
 def compare(
     specs: Annotated[list[Path], typer.Argument(help="Deployment files; the yardsticks take the first's engine.")],
@@ -95,6 +93,10 @@ def compare(
         print_document(document)
     else:
         print_text(compare_table(ranked, comparison.results, bounds))
+    for name, error in comparison.failed.items():
+        note(f"penstock compare: {name} failed: {error}")
+    if comparison.failed:
+        raise typer.Exit(2 if any(isinstance(error, InputError) for error in comparison.failed.values()) else 1)
 
 
 def _read(specs: Sequence[Path]) -> dict[str, DeploymentBody]:
@@ -133,14 +135,12 @@ def _tell(line: str) -> None:
 
 
 def _bounds(yardsticks: Yardsticks) -> Bounds:
-    gpu_hours = yardsticks.optimum.total_s / _HOUR_S * yardsticks.gpus
-    optimum = Spent(gpu_hours=gpu_hours, cost_usd=gpu_hours * yardsticks.usd_per_gpu_hour)
+    optimum = Spent(gpu_hours=yardsticks.gpu_hours, cost_usd=yardsticks.cost_usd)
     policy, result = yardsticks.hindsight.policy, yardsticks.hindsight.result
-    window_s = result.slo.window_s if result.slo is not None else 0.0
     return Bounds(
         need=yardsticks.need,
-        optimum_counts=yardsticks.optimum.counts,
-        window_s=window_s,
+        optimum_counts=yardsticks.counts,
+        window_s=yardsticks.window_s,
         lead_s=yardsticks.lead_s,
         optimum=optimum,
         hindsight=standing("hindsight", result, attain=ATTAIN, optimum=optimum),
@@ -152,6 +152,10 @@ def _document(comparison: Comparison, bounds: Bounds | None) -> dict[str, Any]:
     document: dict[str, Any] = {
         "deployments": {name: result_to_json(result) for name, result in comparison.results.items()}
     }
+    if comparison.failed:
+        document["failed"] = {name: str(error) for name, error in comparison.failed.items()}
+    if comparison.without_why is not None:
+        document |= {"optimum": None, "hindsight": None, "without_yardsticks": comparison.without_why}
     if bounds is not None and comparison.yardsticks is not None:
         policy, seen = comparison.yardsticks.hindsight.policy, bounds.hindsight
         document["optimum"] = {"gpu_hours": bounds.optimum.gpu_hours, "cost_usd": bounds.optimum.cost_usd}

@@ -10,6 +10,7 @@
 - Its metrics: `metric_path` (who is scraped when), `prometheus` (what queries make of that).
 - Its file: `parse_world`, `world_spec`, `metrics_spec`, `price_spec`.
 - `seeds`: several runs, and the band in which their figures lie.
-- `compare`: several runs, and what would have been enough (`yardsticks`, `hindsight`). `jobs`: a run in another
-  process. `workload_source`: a trace that any process can open.
+- `compare`: several runs, and what would have been enough (`yardsticks`): what each window needs (`needs`, over
+  `stretches` of the workload), what a start costs (`start_costs`), the best simple policy (`hindsight`).
+- `jobs`: a run in another process. `workload_source`: a trace that any process can open.
 """

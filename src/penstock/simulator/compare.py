@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.errors import GiveUp, InputError
 from penstock.messages.result import Result
 from penstock.messages.spec import DeploymentBody
 from penstock.simulator.jobs import Job, run_job
@@ -14,19 +15,23 @@ from penstock.simulator.recorded_run import RunRecord, simulate_recorded
 from penstock.simulator.watched_jobs import JobsSeen, WatchedJobs, watchers
 from penstock.simulator.workload_source import WorkloadSource
 from penstock.simulator.world_spec import WorldSpec
-from penstock.simulator.yardsticks import Yardsticks, why_none, yardsticks_of
+from penstock.simulator.yardsticks import Yardsticks, yardsticks_of
 from penstock.telemetry.overlay import overlay
 from penstock.telemetry.report import describe_run, write_described
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Results by deployment; `yardsticks`: None, and `without_why`, where they do not apply.
+    """Results by deployment.
 
-    `overlays`: what a comparison draws of each (`telemetry.overlay`), where a record was asked for.
+    Args:
+        failed: deployments without a result, and why.
+        overlays: what a comparison draws of each (`telemetry.overlay`), where a record was asked for.
+        yardsticks: None, and `without_why`, where the first deployment cannot be.
     """
 
     results: Mapping[str, Result]
+    failed: Mapping[str, GiveUp | InputError]
     overlays: Mapping[str, Mapping[str, Any]]
     yardsticks: Yardsticks | None
     without_why: str | None = None
@@ -44,9 +49,10 @@ def compare(
     """Run them all.
 
     Args:
-        specs: by name; the yardsticks take engine, targets and bounds of the first.
+        specs: by name; the yardsticks take engine, targets and pools of the first.
         records: by name, where each deployment leaves its files and its report.
         tell: is given a line whenever a part is done. watch: is told from a thread how far all runs are.
+    Raises: InputError or GiveUp, if no deployment could be simulated to its end.
     """
     records = records or {}
     with WatchedJobs(length_s=source.length_s(), tell=watch) as pool:
@@ -54,17 +60,35 @@ def compare(
             name: pool.submit(run_deployment, Job(spec=spec, source=source, world=world, record=records.get(name)))
             for name, spec in specs.items()
         }
-        first = next(iter(specs.values()))
-        why = why_none(first)
+        first_name, first = next(iter(specs.items()))
         most = max(each.max_replicas for spec in specs.values() for each in spec.pools)
-        yardsticks = None if why is not None else yardsticks_of(first, most, source, world, pool, tell)
-        results, overlays = {}, {}
+        yardsticks, why = None, None
+        try:
+            yardsticks = yardsticks_of(first, most, source, world, pool, tell)
+        except (GiveUp, InputError) as error:
+            why = f"{first_name} cannot be simulated: {error}"
+        results, overlays, failed = {}, {}, {}
         for name, future in running.items():
-            results[name], drawn = future.result()
+            try:
+                results[name], drawn = future.result()
+            except (GiveUp, InputError) as error:
+                failed[name] = error
+                tell(f"{name}: failed: {error}")
+                continue
             if drawn is not None:
                 overlays[name] = drawn
             tell(f"{name}: done")
-    return Comparison(results=results, overlays=overlays, yardsticks=yardsticks, without_why=why)
+    if not results:
+        raise _all_failed(failed)
+    return Comparison(results=results, failed=failed, overlays=overlays, yardsticks=yardsticks, without_why=why)
+
+
+def _all_failed(failed: Mapping[str, GiveUp | InputError]) -> GiveUp | InputError:
+    """The first one's fault, under its name."""
+    name, error = next(iter(failed.items()))
+    if isinstance(error, InputError):
+        return InputError(f"{name}: {error.where}", error.what, error.fix)
+    return GiveUp(f"{name}: {error}")
 
 
 def run_deployment(job: Job) -> tuple[Result, Mapping[str, Any] | None]:

@@ -4,8 +4,9 @@ The search plays replicas only: loads in, counts out, a start takes one lead tim
 needed throughout. That takes milliseconds, so a whole grid can be tried; whoever asks then simulates the answer.
 """
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock.autoscale.reactive import ReactivePolicy
@@ -16,46 +17,79 @@ HEADROOMS = tuple(0.5 * HEADROOM_STEP**power for power in range(60))  # 0.5 to 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """One window and headroom, played. `cost_s`: replica-seconds, starts included."""
+class PoolNeed:
+    """What a pool needed.
 
-    policy: ReactivePolicy
+    Args:
+        need: replicas per window, 0 where nothing came; shape (n_windows,).
+        lead_s: from asking for a replica until it serves. weight: what a replica costs, in whatever unit.
+    """
+
+    need: Sequence[int]
+    lead_s: float
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One window and headroom, played. `cost`: replica-seconds times weights, starts included."""
+
+    policies: Mapping[str, ReactivePolicy]
     attainment: float
-    cost_s: float
+    cost: float
 
 
 def best_in_hindsight(
     loads: Sequence[float],
-    need: Sequence[int],
+    pools: Mapping[str, PoolNeed],
     *,
     sample_s: float,
     window_s: float,
-    lead_s: float,
     most: int,
     attain: float,
-) -> ReactivePolicy:
+) -> dict[str, ReactivePolicy]:
     """The cheapest window and headroom that attain a share of the windows; else those that attain most.
+
+    All pools have the same two numbers, each on its own scale; a window is met if every pool had what it needed.
 
     Args:
         loads: requests/s of each `sample_s`; shape (n_samples,).
-        need: replicas that each `window_s` needed, 0 where nothing came; shape (n_windows,).
     """
-    per_replica = _per_replica(loads, need, sample_s, window_s)
+    per_replica = {name: _per_replica(loads, pool.need, sample_s, window_s) for name, pool in pools.items()}
     tried = []
     for back_s in WINDOWS_S:
         peaks = _peaks(loads, max(1, round(back_s / sample_s)))
-        for headroom in HEADROOMS:
-            policy = ReactivePolicy(
-                window_s=back_s, headroom=headroom, per_replica=per_replica, most=most, interval_s=sample_s
-            )
-            found = _play(policy, peaks, need, sample_s, window_s, lead_s)
-            tried.append(found)
-            if found.attainment >= attain:
-                break  # more headroom only costs more
-    enough = [each for each in tried if each.attainment >= attain]
-    if enough:
-        return min(enough, key=lambda each: each.cost_s).policy
-    return max(tried, key=lambda each: (each.attainment, -each.cost_s)).policy
+
+        def play(headroom: float, back_s: float = back_s, peaks: Sequence[float] = peaks) -> Tried:
+            policies = {
+                name: ReactivePolicy(
+                    window_s=back_s, headroom=headroom, per_replica=carried, most=most, interval_s=sample_s
+                )
+                for name, carried in per_replica.items()
+            }
+            return _play(policies, peaks, pools, sample_s, window_s)
+
+        # More headroom never meets fewer windows, and costs more.
+        enough = bisect_left(HEADROOMS, True, key=lambda headroom: play(headroom).attainment >= attain)
+        tried.append(play(HEADROOMS[min(enough, len(HEADROOMS) - 1)]))
+    enough_of = [each for each in tried if each.attainment >= attain]
+    if enough_of:
+        return dict(min(enough_of, key=lambda each: each.cost).policies)
+    return dict(max(tried, key=lambda each: (each.attainment, -each.cost)).policies)
+
+
+def least_power(enough: Callable[[int], bool], most: int) -> int:
+    """The least of 0 to `most` that is enough, or `most`; more is taken never to be less. Asks seldom: each is a run.
+
+    It mostly is 0, else close to it: so 0, 1, 3, 7 and so on are asked, then it is halved in.
+    """
+    low, high = -1, 0
+    while high < most and not enough(high):
+        low, high = high, min(most, 2 * high + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def _per_replica(loads: Sequence[float], need: Sequence[int], sample_s: float, window_s: float) -> float:
@@ -78,22 +112,24 @@ def _peaks(loads: Sequence[float], width: int) -> list[float]:
 
 
 def _play(
-    policy: ReactivePolicy,
+    policies: Mapping[str, ReactivePolicy],
     peaks: Sequence[float],
-    need: Sequence[int],
+    pools: Mapping[str, PoolNeed],
     sample_s: float,
     window_s: float,
-    lead_s: float,
 ) -> Tried:
-    desired = [policy.replicas_for(peak) for peak in peaks]
-    starts = max(0, round(lead_s / sample_s)) + 1  # what is seen counts from the next sample on
-    ready = [-least for least in _peaks([-count for count in desired], starts + 1)]  # the least asked for since then
     per_window = max(1, round(window_s / sample_s))
-    asked = met = 0
-    for place, needed in enumerate(need):
-        if not needed:
-            continue
-        asked += 1
-        during = ready[place * per_window : (place + 1) * per_window]
-        met += min(during, default=0) >= needed
-    return Tried(policy=policy, attainment=met / asked if asked else 1.0, cost_s=sum(desired) * sample_s)
+    asked: set[int] = set()
+    missed: set[int] = set()
+    cost = 0.0
+    for name, pool in pools.items():
+        desired = [policies[name].replicas_for(peak) for peak in peaks]
+        cost += sum(desired) * sample_s * pool.weight
+        starts = max(0, round(pool.lead_s / sample_s)) + 1  # what is seen counts from the next sample on
+        ready = [-least for least in _peaks([-count for count in desired], starts + 1)]  # least asked for since then
+        for place, needed in enumerate(pool.need):
+            if needed:
+                asked.add(place)
+                if min(ready[place * per_window : (place + 1) * per_window], default=0) < needed:
+                    missed.add(place)
+    return Tried(policies=policies, attainment=1 - len(missed) / len(asked) if asked else 1.0, cost=cost)

@@ -1,16 +1,13 @@
 """One run as a job for another process: what it is given, and what it gives back."""
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from penstock.autoscale.base import Policy
-from penstock.errors import GiveUp
 from penstock.messages.result import Result
 from penstock.messages.spec import DeploymentBody
 from penstock.simulator.recorded_run import RunRecord
-from penstock.simulator.records import Records
 from penstock.simulator.run import simulate
 from penstock.simulator.watched_jobs import watchers
 from penstock.simulator.workload_source import WorkloadSource
@@ -39,18 +36,3 @@ def run_job(job: Job) -> Result:
         listeners=watchers(),
         before=job.source.before,
     ).result
-
-
-def windows_met(job: Job) -> list[tuple[float, bool]]:
-    """One run: where each window that had a request starts, and whether it was met."""
-    records = Records(job.spec.slo)
-    with contextlib.suppress(GiveUp):  # too few replicas by far: no window after that is met
-        simulate(
-            job.spec,
-            job.source.arrivals(),
-            world=job.world,
-            seed=job.source.seed,
-            listeners=watchers(),
-            records=records,
-        )
-    return [(window.start_s, window.met(job.spec.slo)) for window in records.summary.windows]

@@ -17,7 +17,7 @@ from penstock.telemetry.report import REPORT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """The yardsticks. `need`, `optimum_counts`: replicas per window of `window_s`."""
+    """The yardsticks. `need`, `optimum_counts`: replicas per window of `window_s`, of all pools together."""
 
     need: tuple[int, ...]
     optimum_counts: tuple[int, ...]
