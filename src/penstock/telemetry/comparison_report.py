@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from penstock.telemetry.overlay import Column, held_on, step_for
+from penstock.telemetry.page_assets import page_text
 from penstock.telemetry.page_document import page_document
 from penstock.telemetry.ranking import Spent, Standing, ranking_sentence
-from penstock.telemetry.report import REPORT
+from penstock.telemetry.report import REPORT, SCRIPTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +50,10 @@ def write_comparison(folder: Path, compared: Compared) -> Path:
     path = folder / REPORT
     document = describe(compared)
     text = page_document(
-        "comparison.html",
+        page_text("comparison.html"),
         title="Penstock comparison",
-        verdict=document["sentence"],
-        scripts=("format.js", "charts.js", "figures.js", "parts.js", "comparison.js"),
+        texts={"verdict": document["sentence"]},
+        scripts=tuple(map(page_text, (*SCRIPTS, "comparison.js"))),
         data=document,
     )
     path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One self-contained HTML file from a template of `page/`: its style, plotly, its own script and its data inside.
+"""One self-contained HTML file: a body in `page/document.html`, with its style, plotly, its own script and its data.
 
 Everything recorded is data, never markup: it travels as JSON in which `<`, `>` and `&` are escaped, and the script puts
 it into the document as text. The file carries a Content-Security-Policy that allows its own blocks, by hash, and
@@ -16,16 +16,19 @@ import orjson
 from penstock.telemetry.page_assets import page_text, plotly_script, plotly_style_places
 
 
-def page_document(template: str, *, title: str, verdict: str, scripts: Sequence[str], data: Mapping[str, Any]) -> str:
-    """Fill a template.
+def page_document(
+    body: str, *, title: str, texts: Mapping[str, str | Sequence[str]], scripts: Sequence[str], data: Mapping[str, Any]
+) -> str:
+    """Put it together.
 
     Args:
-        template, scripts: names of files in `page/`; the scripts in the order in which they run.
-        verdict: the sentence that is read without JavaScript too.
+        body: HTML with `{{places}}`.
+        texts: for its places, read without JavaScript too; several are the items of a list.
+        scripts: source texts, in the order in which they run.
         data: plain values.
     """
     plotly = plotly_script().read_text(encoding="utf-8").replace("</script", "<\\/script")
-    script = "\n".join(page_text(name) for name in scripts)
+    script = "\n".join(scripts)
     style = page_text("plotly.css") + page_text("page.css")
     text = orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS).decode()
     for character in "<>&\u2028\u2029":
@@ -34,18 +37,28 @@ def page_document(template: str, *, title: str, verdict: str, scripts: Sequence[
         f"default-src 'none'; script-src {_hash(plotly)} {_hash(script)}; style-src {_hash(style)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-    # One pass over the template, so that nothing inside a part is taken for a place.
     parts = {
         "policy": html.escape(policy),
         "title": html.escape(title),
-        "verdict": html.escape(verdict),
         "style": style,
         "plotly-styles": plotly_style_places(),
+        "body": _filled(body, {place: _markup(each) for place, each in texts.items()}),
         "data": text,
         "plotly": plotly,
         "script": script,
     }
-    pieces = page_text(template).split("{{")
+    return _filled(page_text("document.html"), parts)
+
+
+def _markup(text: str | Sequence[str]) -> str:
+    if isinstance(text, str):
+        return html.escape(text)
+    return "".join(f"<li>{html.escape(item)}</li>" for item in text)
+
+
+def _filled(template: str, parts: Mapping[str, str]) -> str:
+    """In one pass, so that nothing inside a part is taken for a place."""
+    pieces = template.split("{{")
     filled = [pieces[0]]
     for piece in pieces[1:]:
         place, _, rest = piece.partition("}}")

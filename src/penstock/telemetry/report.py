@@ -24,6 +24,7 @@ from penstock.messages.spec import SloSpec
 from penstock.telemetry.feed import Feed
 from penstock.telemetry.journal import DECISIONS, HISTORY, read_decisions, read_history
 from penstock.telemetry.ledger import Ledger
+from penstock.telemetry.page_assets import page_text
 from penstock.telemetry.page_document import page_document
 from penstock.telemetry.requests_file import read_requests
 from penstock.telemetry.run_info import RunInfo, read_run_info
@@ -36,6 +37,7 @@ SUMMARY = "summary.json"
 MAX_MOMENTS = 3000  # drawn; a longer run shows one observation in k
 MAX_DECISIONS = 2000  # listed; beyond, those that changed nothing are left out first
 SLOWEST = 20
+SCRIPTS = ("format.js", "charts.js", "figures.js", "parts.js")  # what every report draws with
 
 
 def write_report(directory: Path) -> Path:
@@ -87,10 +89,10 @@ def describe_run(directory: Path) -> dict[str, Any]:
 def render(run: dict[str, Any]) -> str:
     """The report as one HTML document."""
     return page_document(
-        "report.html",
+        page_text("report.html"),
         title=f"{run['history']['meta']['name']} · Penstock report",
-        verdict=run["verdict"]["sentence"],
-        scripts=("format.js", "charts.js", "figures.js", "parts.js", "report.js"),
+        texts={"verdict": run["verdict"]["sentence"]},
+        scripts=tuple(map(page_text, (*SCRIPTS, "report.js"))),
         data=run,
     )
 
