@@ -53,7 +53,7 @@ def test_step_time_and_kv_blocks_are_those_of_the_profile(tmp_path: Path) -> Non
 
 def test_what_is_stated_wins(tmp_path: Path) -> None:
     """So a deployment that was read and written down is read alike again, by the workers of `up`."""
-    stated = read(tmp_path, SPEC.replace("{profile: shipped}", "{profile: shipped, kvBlocks: 77}"))
+    stated = read(tmp_path, SPEC.replace("{profile: shipped}", "{profile: shipped, kvBlocks: 77, maxModelLen: 1000}"))
     assert engine(stated).kv_blocks == 77
     once = read(tmp_path)
     again = read(tmp_path, once.model_dump_json(by_alias=True, exclude_none=True))
@@ -113,3 +113,16 @@ def test_a_model_that_does_not_fit_is_told_what_would_hold_it(tmp_path: Path) ->
     assert "precision fp8" in error.value.fix
     read(tmp_path, big.replace("count: 1", "count: 2"))
     read(tmp_path, big.replace("profile: shipped", "profile: shipped, precision: fp8"))
+
+
+def test_kv_blocks_that_cannot_hold_one_request_are_refused(tmp_path: Path) -> None:
+    """By file and field, with how many are missing, in GiB where the model's shape is known, and what would do."""
+    with pytest.raises(InputError) as refused:
+        read(tmp_path, SPEC.replace("{profile: shipped}", "{profile: shipped, kvBlocks: 77}"))
+    said = str(refused.value)
+    assert "spec.components[1].engine.kvBlocks: 77 are 1,971 too few, " in said
+    assert "GiB" in said
+    plain = SPEC.replace("{profile: shipped}", "{kvBlocks: 77, maxModelLen: MOST}")
+    assert engine(read(tmp_path, plain.replace("MOST", "1233"))).kv_blocks == 77
+    with pytest.raises(InputError, match=r"1 too few for one request .* raise it to 78, or lower maxModelLen to 1233"):
+        read(tmp_path, plain.replace("MOST", "1234"))

@@ -11,9 +11,11 @@ import typer
 from penstock.cli.compare_table import compare_table
 from penstock.cli.output import note, print_document, print_text, read_spec, read_text
 from penstock.cli.progress import Progress
+from penstock.cli.step_time_errors import step_time_errors
 from penstock.cli.workload_options import (
     DurationOption,
     HistoryOption,
+    SeedsOption,
     SkipBadOption,
     SpeedOption,
     StartOption,
@@ -44,6 +46,7 @@ def compare(
     duration_s: DurationOption = None,
     speed: SpeedOption = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of every delay and jitter that is drawn.")] = 0,
+    seeds: SeedsOption = 1,
     skip_bad: SkipBadOption = False,
     history: HistoryOption = None,
     world: WorldOption = None,
@@ -56,6 +59,7 @@ def compare(
     """Run several deployments over one workload in virtual time, rank them, and say how far from optimal each was.
 
     Those that attained 99 % of the windows come first, the cheapest on top; then the others, by attainment.
+    With --seeds the figures are those of each deployment's first run, and beside them stands the band of all its runs.
     """
     named = _read(specs)
     source = WorkloadSource(
@@ -73,7 +77,10 @@ def compare(
         def watch(seen: JobsSeen) -> None:
             progress.show(seen.share, f"{seen.done} of {seen.jobs} runs", seen.requests)
 
-        comparison = run(named, source, world=surroundings, records=records, tell=_tell, watch=watch)
+        errors = {name: step_time_errors(spec) for name, spec in named.items()}
+        comparison = run(
+            named, source, world=surroundings, records=records, seeds=seeds, errors=errors, tell=_tell, watch=watch
+        )
     if comparison.without_why is not None:
         note(f"penstock compare: no yardsticks, since {comparison.without_why}")
     bounds = _bounds(comparison.yardsticks) if comparison.yardsticks is not None else None

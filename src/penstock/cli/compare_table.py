@@ -23,6 +23,8 @@ def compare_table(ranked: Sequence[Standing], results: Mapping[str, Result], bou
     lines = [_printed(_ranking(ranked, bounds))]
     if (states := _states(ranked, results)) is not None:
         lines.append(_printed(states))
+    if (bands := _bands(ranked)) is not None:
+        lines.append(_printed(bands))
     if bounds is not None:
         lines.append(
             f"optimum: the future known, {bounds.lead_s:.0f} s of lead time paid for each start.\n"
@@ -63,6 +65,26 @@ def _states(ranked: Sequence[Standing], results: Mapping[str, Result]) -> Table 
         table.add_column(state, justify="right", no_wrap=True)
     for name, by_state in rows:
         table.add_row(name, *(f"{by_state[state]:.3g}" for state in shown))
+    return table
+
+
+def _bands(ranked: Sequence[Standing]) -> Table | None:
+    """Low and high over several runs. None, if there was one of each."""
+    if not any(each.band for each in ranked):
+        return None
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(f"over {max(each.seeds or 1 for each in ranked)} runs", overflow="fold")
+    shown = {
+        "attainment": ("attained", "{:.1%}"),
+        "gpu_hours": ("GPU-hours", "{:.3g}"),
+        "cost_usd": ("cost", "${:,.2f}"),
+    }
+    for label, _ in shown.values():
+        table.add_column(label, justify="right", no_wrap=True)
+    for each in ranked:
+        band = each.band or {}
+        cells = [" to ".join(form.format(end) for end in band.get(name, ())) for name, (_, form) in shown.items()]
+        table.add_row(each.name, *cells)
     return table
 
 

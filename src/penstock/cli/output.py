@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.cli.check_gpus import check_gpus
+from penstock.cli.check_kv import check_kv
 from penstock.errors import InputError
 from penstock.messages.parse_spec import parse_spec
 from penstock.messages.spec import InferenceDeployment
@@ -59,10 +60,13 @@ def read_spec(path: Path) -> InferenceDeployment:
     deployment = parse_spec(read_text(path, "deployment"), source=str(path))
     check_gpus(deployment, str(path))
     if all(component.engine.profile is None for component in deployment.spec.components):
+        check_kv(deployment, str(path))
         return deployment  # and profiles need not be imported: a worker's start-up counts towards scaling
-    from penstock.cli.profiles import with_profiles
+    from penstock.cli.profiles import kv_bytes_per_token, with_profiles
 
-    return with_profiles(deployment, source=str(path))
+    deployment = with_profiles(deployment, source=str(path))
+    check_kv(deployment, str(path), bytes_per_token=kv_bytes_per_token)
+    return deployment
 
 
 def read_text(path: Path, what: str) -> str:

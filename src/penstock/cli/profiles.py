@@ -58,6 +58,12 @@ def confidences(body: DeploymentBody) -> dict[str, Confidence]:
     }
 
 
+def kv_bytes_per_token(body: DeploymentBody, component: ComponentSpec) -> float:
+    """Of one replica, over all its GPUs; the component names a profile and its GPU."""
+    assert component.gpu is not None
+    return serving_of(component.engine, component.gpu, _shape(body, "spec")).kv_bytes_per_token
+
+
 def _filled(body: DeploymentBody, index: int, source: str) -> ComponentSpec:
     component = body.components[index]
     engine, gpu = component.engine, component.gpu

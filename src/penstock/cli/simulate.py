@@ -14,9 +14,11 @@ import typer
 from penstock.cli.output import note, print_document, print_text, read_spec, read_text
 from penstock.cli.progress import Progress, duration
 from penstock.cli.result_table import result_table
+from penstock.cli.step_time_errors import step_time_errors
 from penstock.cli.workload_options import (
     DurationOption,
     HistoryOption,
+    SeedsOption,
     SkipBadOption,
     SpeedOption,
     StartOption,
@@ -24,9 +26,7 @@ from penstock.cli.workload_options import (
     WorldOption,
     tell_skipped,
 )
-from penstock.messages.confidence import Confidence
 from penstock.messages.result import Result
-from penstock.messages.spec import DeploymentBody
 from penstock.simulator.jobs import Job
 from penstock.simulator.parse_world import parse_world
 from penstock.simulator.recorded_run import RunRecord, simulate_recorded
@@ -46,9 +46,7 @@ def simulate(
     duration_s: DurationOption = None,
     speed: SpeedOption = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of every delay and jitter that is drawn.")] = 0,
-    seeds: Annotated[
-        int, typer.Option(min=1, max=1000, help="Runs, each with its own seed and profile error; gives a band.")
-    ] = 1,
+    seeds: SeedsOption = 1,
     skip_bad: SkipBadOption = False,
     history: HistoryOption = None,
     world: WorldOption = None,
@@ -61,7 +59,7 @@ def simulate(
     in which those of all runs lie: further seeds, and step times off by what their profile may be off.
     """
     deployment = read_spec(spec).spec
-    errors = _step_time_errors(deployment)
+    errors = step_time_errors(deployment)
     surroundings = parse_world(read_text(world, "world"), source=str(world)) if world is not None else None
     source = WorkloadSource(
         trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed, skip_bad=skip_bad
@@ -110,14 +108,6 @@ def _watch(progress: Progress, source: WorkloadSource) -> RunWatch:
         progress.show(share, f"{duration(time_s)}{of}", requests)
 
     return RunWatch(tell)
-
-
-def _step_time_errors(spec: DeploymentBody) -> dict[str, Confidence]:
-    if all(pool.engine.profile is None for pool in spec.pools):
-        return {}
-    from penstock.cli.profiles import confidences
-
-    return confidences(spec)
 
 
 def _with_band(first: Result, others: Iterable[Result], seeds: int) -> Result:

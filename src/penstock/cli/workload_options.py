@@ -14,6 +14,9 @@ TRACE_HELP = (
 TraceOption = Annotated[str, typer.Option(help=TRACE_HELP)]
 StartOption = Annotated[float, typer.Option(help="Where in the trace to begin, in its seconds.")]
 DurationOption = Annotated[float | None, typer.Option(min=0, help="How much of it, in its seconds; default: all.")]
+SeedsOption = Annotated[
+    int, typer.Option(min=1, max=1000, help="Runs, each with its own seed and profile error; gives a band.")
+]
 SkipBadOption = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out rows that are wrong, and say how many of which kind.")
 ]

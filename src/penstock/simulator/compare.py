@@ -4,14 +4,16 @@ Runs are independent, so they are spread over all cores.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.errors import GiveUp, InputError
+from penstock.messages.confidence import Confidence
 from penstock.messages.result import Result
 from penstock.messages.spec import DeploymentBody
 from penstock.simulator.jobs import Job, run_job
 from penstock.simulator.recorded_run import RunRecord, simulate_recorded
+from penstock.simulator.seeds import band, further_jobs
 from penstock.simulator.watched_jobs import JobsSeen, WatchedJobs, watchers
 from penstock.simulator.workload_source import WorkloadSource
 from penstock.simulator.world_spec import WorldSpec
@@ -43,6 +45,8 @@ def compare(
     *,
     world: WorldSpec | None = None,
     records: Mapping[str, RunRecord] | None = None,
+    seeds: int = 1,
+    errors: Mapping[str, Mapping[str, Confidence]] | None = None,
     tell: Callable[[str], None] = lambda line: None,
     watch: Callable[[JobsSeen], None] = lambda seen: None,
 ) -> Comparison:
@@ -51,6 +55,7 @@ def compare(
     Args:
         specs: by name; the yardsticks take engine, targets and pools of the first.
         records: by name, where each deployment leaves its files and its report.
+        seeds: runs of each deployment, for a band. errors: by name, what a profile may be off (`seeds.scaled`).
         tell: is given a line whenever a part is done. watch: is told from a thread how far all runs are.
     Raises: InputError or GiveUp, if no deployment could be simulated to its end.
     """
@@ -58,6 +63,15 @@ def compare(
     with WatchedJobs(length_s=source.length_s(), tell=watch) as pool:
         running = {
             name: pool.submit(run_deployment, Job(spec=spec, source=source, world=world, record=records.get(name)))
+            for name, spec in specs.items()
+        }
+        further = {
+            name: [
+                pool.submit(run_job, job)
+                for job in further_jobs(
+                    Job(spec=spec, source=source, world=world), (errors or {}).get(name, {}), seeds=seeds
+                )
+            ]
             for name, spec in specs.items()
         }
         first_name, first = next(iter(specs.items()))
@@ -70,11 +84,15 @@ def compare(
         results, overlays, failed = {}, {}, {}
         for name, future in running.items():
             try:
-                results[name], drawn = future.result()
+                result, drawn = future.result()
+                if further[name]:
+                    every = [result, *(other.result() for other in further[name])]
+                    result = replace(result, seeds=seeds, band=band(every))
             except (GiveUp, InputError) as error:
                 failed[name] = error
                 tell(f"{name}: failed: {error}")
                 continue
+            results[name] = result
             if drawn is not None:
                 overlays[name] = drawn
             tell(f"{name}: done")

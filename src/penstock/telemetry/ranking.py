@@ -12,7 +12,12 @@ from penstock.messages.result import Result
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """One deployment's figures. `times_optimum`: its cost over that of the clairvoyant bound, where there is one."""
+    """One deployment's figures.
+
+    Args:
+        times_optimum: its cost over that of the clairvoyant bound, where there is one.
+        seeds, band: how many runs there were, and low and high of figures over them (`Result.band`).
+    """
 
     name: str
     enough: bool
@@ -22,6 +27,8 @@ class Standing:
     cost_usd: float | None
     scale_events: int | None
     times_optimum: float | None
+    seeds: int | None = None
+    band: Mapping[str, tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +51,8 @@ def standing(name: str, result: Result, *, attain: float, optimum: Spent | None)
         cost_usd=result.cost_usd,
         scale_events=result.scale_events,
         times_optimum=_times(hours, result.cost_usd, optimum),
+        seeds=result.seeds,
+        band=result.band,
     )
 
 

@@ -38,9 +38,15 @@
   }
 
   function ranking() {
-    const cells = (each) => [share(each.attainment), share(each.requests_met), Format.usd(each.cost_usd), Format.isNumber(each.gpu_hours) ? Format.hours(each.gpu_hours) : Format.NONE,
+    // One scale for all bands of a column.
+    const scale = (name, of) => {
+      const ends = ranked.flatMap((each) => [of(each), ...(each.band?.[name] ?? [])]).filter(Format.isNumber);
+      return [Math.min(...ends), Math.max(...ends)];
+    };
+    const whisker = (each, name, of, format, text) => Parts.whisker(text, of(each), each.band?.[name], scale(name, of), format);
+    const cells = (each) => [share(each.attainment), share(each.requests_met), whisker(each, "cost_usd", (one) => one.cost_usd, Format.usd, Format.usd(each.cost_usd)), Format.isNumber(each.gpu_hours) ? Format.hours(each.gpu_hours) : Format.NONE,
       Format.count(each.scale_events), times(each.times_optimum)];
-    const rows = ranked.map((each, index) => [String(index + 1), node("span", { class: "run-name" }, swatch(style(index)), each.name), `${each.enough ? "✓" : "▲"} ${share(each.attainment)}`, ...cells(each).slice(1)]);
+    const rows = ranked.map((each, index) => [String(index + 1), node("span", { class: "run-name" }, swatch(style(index)), each.name), whisker(each, "attainment", (one) => one.attainment, share, `${each.enough ? "✓" : "▲"} ${share(each.attainment)}`), ...cells(each).slice(1)]);
     if (hindsight) rows.push(["", node("span", { class: "muted" }, "hindsight: best simple policy"), ...cells(hindsight)]);
     if (optimum) rows.push(["", node("span", { class: "muted" }, "optimum: clairvoyant"), "", "", Format.usd(optimum.cost_usd), Format.hours(optimum.gpu_hours), "", "1.00"]);
     const made = Parts.table(["#", "Deployment", "windows", "requests", "cost", "GPU time", "scale events", "× optimum"], rows);
@@ -49,6 +55,7 @@
     const targets = new Set(runs.map((run) => JSON.stringify(run.slo)));
     byId("rule").textContent = [
       `Ranked: those that kept ${Format.percent(compared.attain)} of windows within target, the cheapest first; then the others, by their windows.`,
+      ranked[0].seeds ? `Figures are those of each one's first run; the lines below them reach from the lowest to the highest of ${ranked[0].seeds} runs, from 20 on of their middle 90 %.` : "",
       targets.size > 1 ? "Their targets or windows differ, so these shares are not of the same thing." : "",
       hindsight ? `Hindsight: ${compared.hindsight_rule}, both numbers chosen on this workload. Optimum: the future known, ${Format.duration(compared.lead_s)} paid for each start.` : `No yardsticks: ${compared.without_why}.`,
     ].filter(Boolean).join(" ");

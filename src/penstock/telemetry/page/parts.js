@@ -153,6 +153,24 @@ const Parts = (() => {
     return bar;
   }
 
+  // A figure, and below it the band of several runs: a line from low to high on a scale that its column shares.
+  function whisker(text, value, band, [least, most], format) {
+    if (!band) return text;
+    const place = (at) => (most > least ? (100 * (at - least)) / (most - least) : 50);
+    const line = node("span", { class: "whisker-line" });
+    line.style.left = `${place(band[0])}%`;
+    line.style.width = `${place(band[1]) - place(band[0])}%`;
+    const mark = node("span", { class: "whisker-mark" });
+    mark.style.left = `${place(value)}%`;
+    return node("div", { class: "whisker" }, text,
+      node("div", { class: "whisker-scale", "aria-hidden": "true" }, line, mark),
+      node("span", { class: "muted" }, between(band, format)));
+  }
+
+  function between(band, format) {
+    return `${format(band[0])} to ${format(band[1])}`;
+  }
+
   function gpuHours(place, hours) {
     const states = hourStates([hours]);
     place.replaceChildren(...(states.length ? [
@@ -161,5 +179,5 @@ const Parts = (() => {
     ] : [node("p", { class: "muted" }, "none yet")]));
   }
 
-  return { Tip, TableDialog, DecisionLog, followHash, table, change, gpuHours, hourStates, hourBar, LIMITS };
+  return { Tip, TableDialog, DecisionLog, followHash, table, change, gpuHours, hourStates, hourBar, whisker, between, LIMITS };
 })();

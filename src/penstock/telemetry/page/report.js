@@ -28,11 +28,12 @@
     byId("when").textContent = [clock.date(), history.time_s.length ? clock.text(history.time_s[0]) : "", lengthS ? Format.duration(lengthS) : ""].filter(Boolean).join(" · ");
     byId("verdict-card").dataset.state = run.verdict.met === null ? "none" : run.verdict.met ? "within" : "over";
     const { requests, slo, gpu_hours: hours, cost_usd: cost } = summary;
+    const band = (name, format, otherwise) => (summary.band?.[name] ? `${Parts.between(summary.band[name], format)} over ${summary.seeds} runs` : otherwise);
     const tiles = [
-      ["Windows within target", slo ? Format.percent(slo.attainment, slo.attainment === 1 ? 0 : 1) : Format.NONE, slo ? `${slo.windows_met} of ${slo.windows}, ${Format.duration(slo.window_s)} each` : ""],
-      ["Requests within target", slo ? Format.percent(slo.requests_met, 1) : Format.NONE, `of ${Format.count(requests.offered)}`],
+      ["Windows within target", slo ? Format.percent(slo.attainment, slo.attainment === 1 ? 0 : 1) : Format.NONE, band("attainment", (value) => Format.percent(value, 1), slo ? `${slo.windows_met} of ${slo.windows}, ${Format.duration(slo.window_s)} each` : "")],
+      ["Requests within target", slo ? Format.percent(slo.requests_met, 1) : Format.NONE, band("requests_met", (value) => Format.percent(value, 1), `of ${Format.count(requests.offered)}`)],
       ["Requests lost", Format.count(requests.failed), `failed; ${Format.count(requests.rejected)} refused`],
-      ["Cost", Format.usd(cost ?? null), hours ? `${Format.hours(hours.total)} of GPU` : "no GPUs named"],
+      ["Cost", Format.usd(cost ?? null), band("cost_usd", Format.usd, hours ? `${Format.hours(hours.total)} of GPU` : "no GPUs named")],
       ["Scale events", Format.count(summary.scale_events ?? null), "changes of a count"],
     ];
     byId("tiles").append(...tiles.map(([label, value, note]) => node("div", {}, node("div", { class: "label" }, label), node("div", { class: "figure small" }, value), node("div", { class: "label" }, note))));
@@ -50,8 +51,12 @@
       }
       else add("latency-charts", Figures.latencyChart(id, title, name, slo[name], String(slo.percentile), 150));
     }
-    const rows = [["TTFT", summary.ttft_s], ["ITL", summary.itl_s], ["End to end", summary.e2e_s]].map(
-      ([label, each]) => [label, ...["mean", "p50", "p95", "p99"].map((what) => Format.seconds(each?.[what]))]);
+    const parts = [["TTFT", "ttft"], ["ITL", "itl"], ["End to end", "e2e"]];
+    const rows = parts.map(([label, name]) => [label, ...["mean", "p50", "p95", "p99"].map((what) => {
+      const value = summary[`${name}_s`]?.[what];
+      const ends = summary.band?.[`${name}_${what}_s`];
+      return Parts.whisker(Format.seconds(value), value, ends, ends ? [0, 1.2 * Math.max(value, ...ends)] : [], Format.seconds);
+    })]);
     byId("summary-table").append(Parts.table(["Latency", "mean", "p50", "p95", "p99"], rows));
     const missed = windows.filter((window) => !window.met);
     if (missed.length) {
