@@ -1,15 +1,18 @@
 """A comparison: its results, those that failed, and the bound and hindsight beside them."""
 
+import errno
 from pathlib import Path
 
 import pytest
 from virtual_runs import deployment, workload
 
-from penstock.errors import GiveUp
+from penstock.errors import GiveUp, InputError
 from penstock.messages.spec import DeploymentBody
 from penstock.simulator.compare import compare
 from penstock.simulator.jobs import Job, run_job
+from penstock.simulator.recorded_run import RunRecord, simulate_recorded
 from penstock.simulator.workload_source import WorkloadSource
+from penstock.telemetry.run_info import RunInfo
 from penstock.workload import penstock_jsonl
 
 POOL = {
@@ -89,3 +92,17 @@ def test_a_job_gives_the_same_in_any_process(source: WorkloadSource) -> None:
     results = [run_job(Job(spec=spec(), source=source, world=None)) for _ in range(2)]
     assert results[0].replicas == results[1].replicas
     assert results[0].ttft_s == results[1].ttft_s
+
+
+def test_a_disk_that_is_full_ends_the_run_with_a_line(
+    source: WorkloadSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the folder and what the file system said."""
+
+    def full(journal: object, observation: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("penstock.telemetry.journal.Journal.observed", full)
+    record = RunRecord(folder=tmp_path / "out", info=RunInfo(command=("penstock",), spec="", seed=0))
+    with pytest.raises(InputError, match=r"out: cannot be written any more \(No space left on device\); make room"):
+        simulate_recorded(spec(), source, record)

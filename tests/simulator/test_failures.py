@@ -12,7 +12,7 @@ from world_checks import check_world, look, want
 
 from penstock.errors import InputError
 from penstock.messages.outcome import Ending
-from penstock.simulator.pods import Pod
+from penstock.simulator.pods import Pod, PodState
 from penstock.simulator.world_spec import WorldSpec
 from penstock.workload.arrival import Arrival
 
@@ -164,6 +164,22 @@ def test_under_maintenance_a_node_is_cordoned_its_pod_drains_and_another_takes_o
     assert (seen.pools[0].ready, seen.pools[0].draining) == (1, 0)
     assert list(run.cluster.pools["worker"].nodes.nodes) == [2]
     assert [outcome.ending for outcome in run.outcomes] == [Ending.COMPLETED]
+
+
+def test_a_drain_that_takes_too_long_is_cut_short() -> None:
+    """After the engine's drain timeout, to the instant: what streams then fails, and the GPU is free."""
+    pool = {**on_nodes(), "engine": {**TINY, "drain_timeout_s": 1.5, "max_model_len": 600}}
+    run = Run(deployment(pool), [Arrival(1.0, 64, 500), Arrival(1.0, 64, 500)], world=two_workers()).to(2.0)
+    replicas, workers = run.cluster.pools["worker"], run.cluster.serving.workers
+    assert [len(worker.requests) for worker in workers.values()] == [1, 1]
+    want(run, "worker", 1)
+    run.to(3.49)
+    assert (len(replicas.pods.in_state(PodState.DRAINING)), run.outcomes) == (1, [])
+    run.to(3.51)
+    assert not replicas.pods.in_state(PodState.DRAINING)
+    assert [outcome.ending for outcome in run.outcomes] == [Ending.FAILED]
+    assert len(run.to(60).outcomes) == 2
+    assert run.outcomes[1].ending is Ending.COMPLETED
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """A run that leaves its files: what came of each request, what was seen and decided, how it was made, its summary."""
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.control.loop import Listener
+from penstock.errors import InputError
 from penstock.messages.outcome import RequestOutcome
 from penstock.messages.result import Result
 from penstock.messages.spec import DeploymentBody
@@ -47,7 +48,7 @@ def simulate_recorded(
     """
     arrivals = source.arrivals()  # a bad trace is said before anything is overwritten
     begin_run_folder(record.folder, record.info)
-    with ExitStack() as stack:
+    with _told_if_full(record.folder), ExitStack() as stack:
         file = stack.enter_context((record.folder / REQUESTS).open("wb"))
         journal = stack.enter_context(closing(Journal(record.folder)))
 
@@ -65,5 +66,19 @@ def simulate_recorded(
         ).result
     result = complete(result)
     text = json.dumps(result_to_json(result), indent=2)
-    (record.folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
+    with _told_if_full(record.folder):
+        (record.folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
     return result
+
+
+@contextmanager
+def _told_if_full(folder: Path) -> Iterator[None]:
+    """A record that cannot go on ends the run: without it nobody could tell what was decided. Live, it is logged.
+
+    Raises: InputError, for whatever the file system refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError(str(folder), f"cannot be written any more ({why})", "make room, or name another") from error

@@ -142,9 +142,16 @@ class Replicas:
     def _let_go(self, pool: ComponentPool, pod: Pod) -> None:
         if pod.state is PodState.READY:
             pool.pods.enter(pod, PodState.DRAINING, self._calendar.now_s)
+            timeout_s = pool.component.engine.drain_timeout_s
+            self._calendar.after(timeout_s, partial(self._cut_short, pool, pod))
             self._serving.retire(pod.id)
         elif pod.state is not PodState.DRAINING:
             self._remove(pool, pod)
+
+    def _cut_short(self, pool: ComponentPool, pod: Pod) -> None:
+        """Its worker gives up what is left after the drain timeout, as `worker.process` does, and exits."""
+        if pod.id in pool.pods.by_id and pod.state is PodState.DRAINING:
+            self._kill(pool, pod)
 
     def _remove(self, pool: ComponentPool, pod: Pod) -> None:
         del pool.pods.by_id[pod.id]
