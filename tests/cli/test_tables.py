@@ -77,3 +77,16 @@ def test_a_comparison_fits_and_is_in_the_order_of_the_ranking(name: str) -> None
     assert lines[1].startswith("1  a")
     assert next(line for line in lines if line.startswith("2")).split()[1] == "late"
     assert "1.23" in lines[1]
+
+
+def test_a_band_of_several_runs_stands_below_the_ranking() -> None:
+    """Low to high of what was ranked by, in 80 columns; nothing of it where there was one run of each."""
+    band = {"attainment": (0.97, 1.0), "gpu_hours": (1.5, 1.75), "cost_usd": (10.0, 1200.5)}
+    result = replace(LARGE, seeds=5, band=band)
+    text = compare_table(rank({"a": result}, attain=0.99, optimum=None), {"a": result}, None)
+    assert "over 5 runs" in text
+    assert fits(text)
+    for told in ("97.0% to 100.0%", "1.5 to 1.75", "$10.00 to $1,200.50"):
+        assert told in text
+    plain = compare_table(rank({"a": LARGE}, attain=0.99, optimum=None), {"a": LARGE}, None)
+    assert "over" not in plain

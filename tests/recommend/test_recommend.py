@@ -195,3 +195,18 @@ def test_a_mistake_is_one_line(capsys: pytest.CaptureFixture[str], arguments: tu
     assert (code, out) == (2, "")
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+def test_bad_rows_are_left_out_and_counted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """With --skip-bad; without it the first ends the command."""
+    trace = tmp_path / "trace.jsonl"
+    rows = ({"arrival_s": 0.5 * n, "input_tokens": -1 if n == 7 else 300, "output_tokens": 60} for n in range(60))
+    trace.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ("--model", "Qwen/Qwen3-0.6B", "--trace", trace, "--ttft-s", 1, "--itl-s", 0.05)
+    asked = (*asked, "--sku", "Standard_NC40ads_H100_v5", "--json")
+    code, _, err = run(capsys, *asked)
+    assert code == 2
+    assert "line 8" in err
+    code, out, _ = run(capsys, *asked, "--skip-bad")
+    assert code == 0
+    assert json.loads(out)["skipped_rows"][0]["rows"] == 1

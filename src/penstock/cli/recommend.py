@@ -10,7 +10,14 @@ import yaml
 from penstock.cli.output import note, print_document, print_text
 from penstock.cli.profiles import SHIPPED, read_profile, read_shape
 from penstock.cli.recommend_table import recommend_table
-from penstock.cli.workload_options import DurationOption, SpeedOption, StartOption, TraceOption
+from penstock.cli.workload_options import (
+    DurationOption,
+    SkipBadOption,
+    SpeedOption,
+    StartOption,
+    TraceOption,
+    tell_skipped,
+)
 from penstock.errors import InputError
 from penstock.hardware.gpus import Precision
 from penstock.hardware.vm_sizes import VM_SIZES, VmSize, vm_size
@@ -35,6 +42,7 @@ def recommend(
     duration_s: DurationOption = None,
     speed: SpeedOption = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    skip_bad: SkipBadOption = False,
     sku: Annotated[
         list[str] | None, typer.Option(help="An Azure VM size to choose from; may be repeated. Default: all known.")
     ] = None,
@@ -57,17 +65,20 @@ def recommend(
         profile=read_profile(profile, where=f"--profile {profile}"),
         engine=EngineSpec(type=engine, precision=precision, profile=profile),
         slo=_slo(ttft_s, itl_s, percentile),
-        source=WorkloadSource(trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed),
+        source=WorkloadSource(
+            trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed, skip_bad=skip_bad
+        ),
         sizes=tuple(_size(name) for name in sku) if sku else tuple(VM_SIZES.values()),
         named=bool(sku),
     )
     if out is not None:
         _make(out)
     answer = find(question, finalists=finalists, tell=lambda line: note(f"penstock recommend: {line}"))
+    skipped = tell_skipped(question.source, "penstock recommend")
     if out is not None:
         _write(out, answer)
     if json:
-        print_document(document(answer))
+        print_document({**document(answer), **skipped})
     else:
         print_text(recommend_table(answer))
     if answer.best is None:

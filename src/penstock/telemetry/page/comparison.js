@@ -55,7 +55,7 @@
     const targets = new Set(runs.map((run) => JSON.stringify(run.slo)));
     byId("rule").textContent = [
       `Ranked: those that kept ${Format.percent(compared.attain)} of windows within target, the cheapest first; then the others, by their windows.`,
-      ranked[0].seeds ? `Figures are those of each one's first run; the lines below them reach from the lowest to the highest of ${ranked[0].seeds} runs, from 20 on of their middle 90 %.` : "",
+      ranked[0].seeds ? `Figures are those of each one's first run; the line below one spans ${ranked[0].seeds < 20 ? "all" : "the middle 90 % of"} ${ranked[0].seeds} runs.` : "",
       targets.size > 1 ? "Their targets or windows differ, so these shares are not of the same thing." : "",
       hindsight ? `Hindsight: ${compared.hindsight_rule}, both numbers chosen on this workload. Optimum: the future known, ${Format.duration(compared.lead_s)} paid for each start.` : `No yardsticks: ${compared.without_why}.`,
     ].filter(Boolean).join(" ");
