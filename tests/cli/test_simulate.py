@@ -231,3 +231,30 @@ def test_compare_says_where_it_cannot_write(capsys: pytest.CaptureFixture[str], 
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert "cannot be written" in err
+
+
+def test_a_deployment_that_drowns_is_named_beside_the_others_results(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1, its reason in the document; what the others came to is not lost, and no yardstick is guessed."""
+    monkeypatch.setattr("penstock.simulator.run.MAX_BACKLOG", 60)
+    fixed = (EXAMPLES / "aggregated.yaml").read_text().replace("by: planner, min: 1, max: 4", "by: none")
+    slow, quick, trace = tmp_path / "slow.yaml", tmp_path / "quick.yaml", tmp_path / "trace.jsonl"
+    start = "startup: {coldSeconds: 8, warmSeconds: 3}"
+    slow.write_text(fixed.replace(start, "stepTime: {baseSeconds: 5.0}"))
+    quick.write_text(fixed.replace(start, "startup: {coldSeconds: 0, warmSeconds: 0}"))
+    row = '{"arrival_s": %s, "input_tokens": 20, "output_tokens": 5}\n'
+    trace.write_text("".join(row % (0.1 * number) for number in range(300)))
+    code, out, err = run(capsys, "compare", quick, slow, "--trace", trace, "--json", "--out", tmp_path / "out")
+    document = json.loads(out)
+    assert code == 1
+    assert set(document["deployments"]) == {"quick"}
+    assert "unanswered" in document["failed"]["slow"]
+    assert err.splitlines()[-1].startswith("penstock compare: slow failed: after ")
+    assert (tmp_path / "out" / "report.html").exists()
+    assert document["optimum"]["gpu_hours"] > 0
+    code, out, _ = run(capsys, "compare", slow, quick, "--trace", trace, "--json")
+    document = json.loads(out)
+    assert set(document["deployments"]) == {"quick"}
+    assert (document["optimum"], document["hindsight"]) == (None, None)
+    assert document["without_yardsticks"].startswith("slow cannot be simulated: after ")

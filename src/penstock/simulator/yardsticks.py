@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from penstock.autoscale.clairvoyant import Bound, clairvoyant_bound
 from penstock.autoscale.reactive import ReactivePolicy
+from penstock.errors import GiveUp
 from penstock.hardware.vm_sizes import vm_size
 from penstock.messages.result import Result
 from penstock.messages.scaling_spec import NoScaling
@@ -188,7 +189,10 @@ def _enough(
         return tried[power]
 
     def enough(power: int) -> bool:
-        slo = simulated(power).result.slo
+        try:
+            slo = simulated(power).result.slo
+        except GiveUp:  # far from it: the backlog grows without bound
+            return False
         return slo is not None and slo.attainment >= ATTAIN
 
     found = simulated(least_power(enough, MORE_HEADROOM))
