@@ -90,7 +90,7 @@ def _highest(replica: Replica, mix: Mix, targets: Targets, *, least: float) -> f
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if in_time(middle) else (low, middle)
-    return STEP ** (low + 0.5)  # somewhere in between, as likely above as below
+    return math.pow(STEP, low + 0.5)  # somewhere in between, as likely above as below
 
 
 def loosened(targets: Targets, factor: float) -> Targets:
