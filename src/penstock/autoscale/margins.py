@@ -41,10 +41,9 @@ def odds_of(ratios: list[float]) -> Odds:
         return Odds((1.0,), (0.0,), ())
     hull: list[tuple[float, float]] = [(min(1.0, ratios[-1]), sum(ratio > 1.0 for ratio in ratios) / count)]
     for place in range(bisect_left(ratios, 1.0), count):
+        if ratios[place] <= hull[0][0] or (place + 1 < count and ratios[place + 1] == ratios[place]):
+            continue  # of equals the last says what is left beyond them
         point = (ratios[place], (count - 1 - place) / count)
-        if point[0] <= hull[-1][0]:
-            hull[-1] = (hull[-1][0], min(point[1], hull[-1][1]))
-            continue
         while len(hull) >= 2 and _slope(hull[-2], hull[-1]) >= _slope(hull[-2], point):
             hull.pop()
         hull.append(point)
