@@ -68,6 +68,7 @@ OWNERS = {
     "hpa": "{by: hpa, min: 1, max: 40, requestsPerSecond: 1.2}",
     "keda": "{by: keda, min: 1, max: 40, triggers: [{metric: in_flight_requests, threshold: 8}]}",
 }
+SEASONS = "{by: planner, min: 1, max: 40, seasons: true}"  # with days before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,8 @@ def rows(case: Case, leads_s: Sequence[float], pool: Executor) -> Iterator[str]:
     counts = need["worker"]
     for lead_s in leads_s:
         first = max(1, *counts[: int(lead_s / 60) + 2])
-        specs = {name: spec_of(case, scaling, replicas=first, lead_s=lead_s) for name, scaling in OWNERS.items()}
+        owners = OWNERS | ({"planner": SEASONS} if case.source.before.minute is not None else {})
+        specs = {name: spec_of(case, scaling, replicas=first, lead_s=lead_s) for name, scaling in owners.items()}
         running = {
             name: pool.submit(run_job, Job(spec=spec, source=case.source, world=world)) for name, spec in specs.items()
         }

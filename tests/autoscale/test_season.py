@@ -102,7 +102,8 @@ def test_a_planner_that_knows_the_days_before_is_ready_when_the_morning_comes() 
         spec = deployment(max=8)
         world = PoolWorld(spec, lambda at_s: 4 * business(start + int(at_s // MINUTE_S)), lead_s=180, measured_over_s=5)
         component = spec.components[0]
-        world.policy = PlannerPolicy.of(spec, component, component.autoscaling, before=before)
+        scaling = component.autoscaling.model_copy(update={"seasons": True})
+        world.policy = PlannerPolicy.of(spec, component, scaling, before=before)
         world.state = world.policy.initial_state()
         return world.run(3600).late_s
 

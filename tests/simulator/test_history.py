@@ -23,7 +23,7 @@ spec:
         startup: {coldSeconds: 180, warmSeconds: 180}
         stepTime: {baseSeconds: 0.01, prefillTokenSeconds: 1.0e-3}
       gpu: {vmSize: Standard_NC40ads_H100_v5}
-      autoscaling: {by: planner, min: 1, max: 8}
+      autoscaling: {by: planner, min: 1, max: 8, seasons: true}
 """
 # Nobody for half an hour, then eight requests/s for ten minutes; and so it is every day.
 WORKLOAD = """
@@ -82,3 +82,11 @@ def test_a_history_that_is_not_there_is_named(folder: Path, capsys: pytest.Captu
     code, out, err = simulated(folder, capsys, "--history", "nowhere.csv")
     assert (code, out) == (2, "")
     assert "nowhere.csv" in err
+
+
+def test_a_history_from_which_nobody_learns_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = folder / "spec.yaml"
+    spec.write_text(SPEC.replace(", seasons: true", ""), encoding="utf-8")
+    code, _, said = simulated(folder, capsys, "--history", folder / "before.yaml")
+    assert code == 2
+    assert "--history: no pool of the deployment learns from it; set autoscaling.seasons: true" in said

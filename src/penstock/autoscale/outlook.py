@@ -56,19 +56,23 @@ class Demand:
         return replace(self, history=history, past=lengthen(self.past, history), days=self.days.noted(at_s, rate))
 
     def ahead(
-        self, *, lead_s: float, interval_s: float, quantile: float, now_s: float
+        self, *, lead_s: float, interval_s: float, quantile: float, now_s: float, seasons: bool = False
     ) -> tuple[Forecast | None, "Demand"]:
-        """Look one lead time and one interval ahead: what is missed now is seen one interval later."""
+        """Look one lead time and one interval ahead: what is missed now is seen one interval later.
+
+        Args:
+            seasons: once a day is known, learn how far demand rises from days rather than from the last hours.
+        """
         if not self.history:
             return None, self
-        known_days = self._known(lead_s, quantile)
+        known_days = self._known(lead_s, quantile) if seasons else None
         horizon_s, latest = lead_s + interval_s, self.history[-1].rate
         learnt = self.learnt
         known = learnt is not None and (learnt.cell, learnt.horizon_s) == (self.past.last, horizon_s)
         dispersed = learnt.dispersed if learnt is not None and known else dispersion(self.history)
         latest_s = max(interval_s, LEAST_SAMPLE_S)
         level = level_now(self.history, latest, latest_s=latest_s, now_s=now_s, dispersed=dispersed)
-        season = known_days.season
+        season = known_days.season if known_days is not None else None
         if season is not None:
             smooth = mean(self.history, now_s - season.span_s, now_s, level)
             up = season.rise(level, smooth, now_s=now_s, horizon_s=horizon_s, dispersed=dispersed)

@@ -131,6 +131,7 @@ class PlannerPolicy:
             interval_s=self.scaling.interval_s,
             quantile=self.scaling.quantile,
             now_s=now_s,
+            seasons=self.scaling.seasons,
         )
         each = 1 + (demand.dispersed - 1) / max(1, seen.ready)  # a burst spreads over all of them
         burst = settle_burstiness(state.planned_burst, each)

@@ -26,8 +26,8 @@ from penstock.messages.worker import Role
 
 SHARED_PREFIXES = 8  # few enough to be hit from the start, many enough to take room
 PAGE_TOKENS = 128  # hashes name pages of about this size: finer ones cost time and tell no more
-# Requests of one run: enough for a percentile (thirty that may be late, or what 800 requests tell),
-FEWEST, LATE_ONES, MOST_FOR_LATE_ONES = 600, 30, 800
+# Requests of one run: enough for a percentile (with 800, a rate near a cliff was 15 % off),
+FEWEST = 1600
 # for the replica to fill up: about three times what it then holds,
 TURNOVERS, MOST_TURNED_OVER = 3.0, 3200
 # and for an overload of 5 % to show: a queue that grows by that share outgrows the target within 20 times the target.
@@ -71,8 +71,7 @@ def requests_for(replica: Replica, mix: Mix, targets: Targets, rate: float) -> i
     """How many requests a run takes, in steps that let runs share their arrivals."""
     held = rate * mix.osl * (targets.itl_s or 0.0)  # by Little's law, at the slowest allowed pace
     turned_over = min(TURNOVERS * held, MOST_TURNED_OVER)
-    telling = max(FEWEST, min(LATE_ONES / max(targets.late, 1e-9), MOST_FOR_LATE_ONES))
-    wanted = min(max(turned_over, LONG_IN_TTFT * rate * targets.ttft_s, telling), MOST)
+    wanted = min(max(turned_over, LONG_IN_TTFT * rate * targets.ttft_s, FEWEST), MOST)
     if replica.config.role is not Role.DECODE:
         chunks = mix.isl * (1 - mix.hit_ratio) / replica.config.max_num_batched_tokens
         if wanted * chunks > MOST_CHUNKS:

@@ -21,6 +21,7 @@ from penstock.cli.workload_options import (
     StartOption,
     TraceOption,
     WorldOption,
+    following,
     tell_skipped,
 )
 from penstock.errors import InputError
@@ -66,7 +67,7 @@ def compare(
         trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed, skip_bad=skip_bad
     )
     if history is not None:
-        source = source.following(history)
+        source = following(source, history, named.values())
     for _ in source.arrivals():  # a bad row is told at once and once, not by other processes after minutes
         pass
     skipped = tell_skipped(source, "penstock compare")

@@ -24,6 +24,7 @@ from penstock.cli.workload_options import (
     StartOption,
     TraceOption,
     WorldOption,
+    following,
     tell_skipped,
 )
 from penstock.messages.result import Result
@@ -65,7 +66,7 @@ def simulate(
         trace=trace, start_s=start_s, duration_s=duration_s, speed=speed, seed=seed, skip_bad=skip_bad
     )
     if history is not None:
-        source = source.following(history)
+        source = following(source, history, [deployment])
     arrivals = source.arrivals()  # a bad trace is said before anything else begins
     with ExitStack() as stack:
         others: Iterator[Result] = iter(())

@@ -1,11 +1,15 @@
 """Options that several commands share: which stretch of which trace, and what surrounds a virtual deployment."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from penstock.cli.output import note
+from penstock.errors import InputError
+from penstock.messages.scaling_spec import PlannerScaling
+from penstock.messages.spec import DeploymentBody
 from penstock.simulator.workload_source import WorkloadSource
 
 TRACE_HELP = (
@@ -31,6 +35,15 @@ SpeedOption = Annotated[float, typer.Option(help="Times as fast: 2 doubles the r
 WorldOption = Annotated[
     Path | None, typer.Option(help="Nodes, delays and metrics (kind VirtualCluster); default: as `up` has them.")
 ]
+
+
+def following(source: WorkloadSource, history: str, specs: Iterable[DeploymentBody]) -> WorkloadSource:
+    """The workload with demand before it. Raises: InputError, where no pool would learn from that."""
+    owners = (pool.autoscaling for spec in specs for pool in spec.pools)
+    if not any(isinstance(owner, PlannerScaling) and owner.seasons for owner in owners):
+        fix = "set autoscaling.seasons: true on a pool by planner, or leave it out"
+        raise InputError("--history", "no pool of the deployment learns from it", fix)
+    return source.following(history)
 
 
 def tell_skipped(source: WorkloadSource, command: str) -> dict[str, Any]:
