@@ -83,7 +83,7 @@ def test_spikes_that_recur_are_provisioned_for_and_single_ones_are_not() -> None
 
 def test_a_longer_lead_time_provisions_for_more() -> None:
     def ramp(at_s: float) -> float:
-        return 20 + at_s / 5
+        return 20 + at_s / 3
 
     short = PoolWorld(deployment(), ramp, lead_s=5).run(400)
     long = PoolWorld(deployment(), ramp, lead_s=120).run(400)

@@ -197,3 +197,14 @@ def test_a_mix_is_smoothed_over_a_minute_or_some_hundred_requests(rate: float, s
     halfway = blend(CHAT, now, smooth_s * math.log(2), rate=rate)
     assert halfway.isl == pytest.approx(2000)
     assert halfway.osl == pytest.approx(100)
+
+
+def test_arrivals_that_are_dealt_out_are_more_regular_and_let_a_replica_hold_more() -> None:
+    """Every second of Poisson's arrivals has half its dispersion, as a router of two replicas deals them out."""
+    requests = arrivals(replace(CHAT, dispersed=0.5), 4000, 10_000)
+    gaps = [b.at - a.at for a, b in itertools.pairwise(requests)]
+    assert fmean(gaps) == pytest.approx(1, rel=0.05)
+    assert fmean((gap - 1) ** 2 for gap in gaps) == pytest.approx(0.5, rel=0.1)
+    one = replica(Role.PREFILL)  # and a tight target: with a lax one, waiting hardly matters
+    alone, dealt = (capacity(one, replace(CHAT, dispersed=each), targets(0.05, None)).rate for each in (1.0, 0.5))
+    assert dealt > STEP * alone

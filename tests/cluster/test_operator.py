@@ -264,14 +264,18 @@ def as_account(plane: ControlPlane, space: str, account: str) -> Path:
     return file
 
 
+def install_accounts(plane: ControlPlane, space: str) -> None:
+    """Operator's and planner's, with their rights; the processes are the test's."""
+    made = [thing for thing in install_objects(OperatorSettings(), namespace=space) if thing["kind"] != "Deployment"]
+    things = json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
+    plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", given=things)
+
+
 def test_operator_and_gateway_need_no_more_than_their_own_roles(
     defined: ControlPlane, machines: Machines, space: str
 ) -> None:
     """Each runs with a token of its own account: everything works, and neither may look further."""
-    made = [thing for thing in install_objects(OperatorSettings(), namespace=space) if thing["kind"] != "Deployment"]
-    defined.kubectl(
-        "apply", "--server-side", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
-    )
+    install_accounts(defined, space)
     machines(nodes=[NODE], images={"penstock": PENSTOCK})
     running = Running(
         defined, space, "--lease-namespace", space, kubeconfig=as_account(defined, space, "penstock-operator")
@@ -301,6 +305,8 @@ def test_operator_and_gateway_need_no_more_than_their_own_roles(
         ("penstock-operator", "get", "secrets"),
         ("penstock-operator", "create", "pods"),
         ("penstock-operator", "update", "deployments"),
+        ("penstock-planner", "patch", "componentpools.penstock.dev"),
+        ("penstock-planner", "get", "secrets"),
         ("d-gateway", "get", "pods"),
         ("d-gateway", "patch", "componentpools.penstock.dev"),
     ):
@@ -313,7 +319,9 @@ def test_operator_and_gateway_need_no_more_than_their_own_roles(
 def test_the_planner_scales_a_pool_out_and_in_again(
     defined: ControlPlane, machines: Machines, operator: Running, space: str
 ) -> None:
-    """With the demand, by the scale subresource, each change an Event with its reason; a dry run only says so."""
+    """With the demand and its own rights, each change an Event with its reason; a dry run only says so."""
+    install_accounts(defined, space)
+    kubeconfig = as_account(defined, space, "penstock-planner")
     machines(nodes=[NODE], images={"penstock": PENSTOCK})
     engine = {
         "stepTime": {"baseSeconds": 0.02, "prefillTokenSeconds": 4e-4},
@@ -335,7 +343,7 @@ def test_the_planner_scales_a_pool_out_and_in_again(
     def planner(*options: str) -> subprocess.Popen[bytes]:
         asked = [*PENSTOCK, "planner", "--cluster", "--namespace", space, *options]
         return defined.namespace.start(
-            ["env", f"KUBECONFIG={defined.kubeconfig}", *asked], defined.folder / f"planner-{space}.log"
+            ["env", f"KUBECONFIG={kubeconfig}", *asked], defined.folder / f"planner-{space}.log"
         )
 
     def events(reason: str) -> list[str]:

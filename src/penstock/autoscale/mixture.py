@@ -14,6 +14,7 @@ LONGEST_SMOOTH_S = 1800.0
 LENGTH_STEP = 2 ** (1 / 6)  # 12 %: about as many percent of capacity
 WIDTH_STEP = 2 ** (1 / 3)  # of p95 over mean
 BURST_STEP = 1.5  # of the dispersion: about 10 % of capacity
+SMOOTHEST = 0.5  # as of two replicas: a deal by expected work is not quite in turn, and prompts differ in length
 FEWEST_MISSES = 0.01  # of the prompt tokens: some are always computed, whatever a short window says
 
 
@@ -48,8 +49,8 @@ def settle(before: Mix | None, mix: Mix) -> Mix:
 
 
 def settle_burstiness(before: float | None, dispersed: float) -> float:
-    """How bursty arrivals are, on the grid; 1 is Poisson's."""
-    return max(1.0, _snap(before, max(1.0, dispersed), BURST_STEP))
+    """How bursty arrivals are, on the grid; 1 is Poisson's, and less where they are dealt out to several replicas."""
+    return _snap(before, max(SMOOTHEST, dispersed), BURST_STEP)
 
 
 def _snap(before: float | None, value: float, step: float) -> float:

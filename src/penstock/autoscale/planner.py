@@ -133,7 +133,8 @@ class PlannerPolicy:
             now_s=now_s,
             seasons=self.scaling.seasons,
         )
-        each = 1 + (demand.dispersed - 1) / max(1, seen.ready)  # a burst spreads over all of them
+        # A router deals requests out: of n replicas each gets about every n-th, which is more regular than all of them.
+        each = demand.dispersed / max(1, seen.ready)
         burst = settle_burstiness(state.planned_burst, each)
         state = replace(state, demand=demand, planned_burst=burst)
         mix = replace(state.planned_mix or settle(None, UNKNOWN_MIX), dispersed=burst)

@@ -1,65 +1,43 @@
-"""What installs the operator: its namespace, account, rights and Deployment. Pure.
+"""What installs Penstock in a cluster: operator and planner, with their accounts, rights and Deployments. Pure.
 
-The rights are those that it uses and no more: it writes only kinds that it makes, reads pods, and can give gateways
-only what it may do itself (`list` and `watch` of EndpointSlices and pools).
+The rights are those that each uses and no more. The operator writes only kinds that it makes, reads pods, and can
+give gateways only what it may do itself (`list` and `watch` of EndpointSlices and pools). The planner writes scales and
+Events.
 """
 
 from penstock.operator.objects import GROUP, Object
 from penstock.operator.settings import OperatorSettings
 
-NAME = "penstock-operator"
+OPERATOR, PLANNER = "penstock-operator", "penstock-planner"
 _RBAC = "rbac.authorization.k8s.io"
-_READ = ["get", "list", "watch"]
-_WRITE = [*_READ, "create", "patch", "delete"]
+_SEE = ["list", "watch"]
+_WRITE = ["get", *_SEE, "create", "patch", "delete"]
 
 
 def install_objects(settings: OperatorSettings, *, namespace: str = "penstock") -> tuple[Object, ...]:
     """All of it but the CRDs, in the order in which it is to be applied."""
-    labels = {"app.kubernetes.io/name": NAME}
-    meta = {"name": NAME, "namespace": namespace, "labels": labels}
-    subject = {"kind": "ServiceAccount", "name": NAME, "namespace": namespace}
+    monitors = settings.monitors.rpartition("/")[0] if settings.monitors is not None else "none"
+    given = ("--image", settings.image, "--prometheus", settings.prometheus, "--monitors", monitors)
+    leases = [_rule("coordination.k8s.io", ["leases"], ["get", "create", "update"])]
     return (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},
-        {
-            "apiVersion": f"{_RBAC}/v1",
-            "kind": "ClusterRole",
-            "metadata": {"name": NAME, "labels": labels},
-            "rules": cluster_rules(),
-        },
-        {
-            "apiVersion": f"{_RBAC}/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": NAME, "labels": labels},
-            "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": NAME},
-            "subjects": [subject],
-        },
-        {
-            "apiVersion": f"{_RBAC}/v1",
-            "kind": "Role",
-            "metadata": meta,
-            "rules": [_rule("coordination.k8s.io", ["leases"], ["get", "create", "update"])],
-        },
-        {
-            "apiVersion": f"{_RBAC}/v1",
-            "kind": "RoleBinding",
-            "metadata": meta,
-            "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": NAME},
-            "subjects": [subject],
-        },
-        _deployment(meta, settings),
+        *_account(OPERATOR, namespace, cluster_rules=operator_rules(), own_rules=leases),
+        # Of two one leads; the other takes over within seconds.
+        _deployment(OPERATOR, namespace, settings, ["operator", *given, "--lease-namespace", namespace], replicas=2),
+        *_account(PLANNER, namespace, cluster_rules=planner_rules()),
+        _deployment(PLANNER, namespace, settings, ["planner", "--cluster"], replicas=1),
     )
 
 
-def cluster_rules() -> list[Object]:
+def operator_rules() -> list[Object]:
     """What the operator may do in every namespace that it watches."""
     return [
-        _rule(GROUP, ["inferencedeployments"], _READ),
+        _rule(GROUP, ["inferencedeployments"], _SEE),
         _rule(GROUP, ["componentpools"], _WRITE),
         _rule(GROUP, ["inferencedeployments/status", "componentpools/status"], ["patch"]),
         # It makes what it makes their property, and blocks their end until that is gone.
         _rule(GROUP, ["inferencedeployments/finalizers", "componentpools/finalizers"], ["update"]),
-        _rule("", ["pods"], ["list", "watch"]),
+        _rule("", ["pods"], _SEE),
         _rule("", ["services", "serviceaccounts"], _WRITE),
         _rule("apps", ["deployments"], _WRITE),
         _rule("autoscaling", ["horizontalpodautoscalers"], _WRITE),
@@ -68,7 +46,17 @@ def cluster_rules() -> list[Object]:
         _rule("monitoring.coreos.com", ["podmonitors"], _WRITE),
         _rule("azmonitoring.coreos.com", ["podmonitors"], _WRITE),
         _rule(_RBAC, ["roles", "rolebindings"], _WRITE),
-        _rule("discovery.k8s.io", ["endpointslices"], ["list", "watch"]),  # to be able to give it to gateways
+        _rule("discovery.k8s.io", ["endpointslices"], _SEE),  # to be able to give it to gateways
+    ]
+
+
+def planner_rules() -> list[Object]:
+    """What the planner may do there."""
+    return [
+        _rule(GROUP, ["inferencedeployments", "componentpools"], _SEE),
+        _rule(GROUP, ["componentpools/scale"], ["patch"]),
+        _rule("", ["pods"], _SEE),
+        _rule("", ["events"], ["create"]),
     ]
 
 
@@ -76,17 +64,40 @@ def _rule(group: str, resources: list[str], verbs: list[str]) -> Object:
     return {"apiGroups": [group], "resources": resources, "verbs": verbs}
 
 
-def _deployment(meta: Object, settings: OperatorSettings) -> Object:
-    labels = meta["labels"]
-    monitors = settings.monitors.rpartition("/")[0] if settings.monitors is not None else "none"
+def _account(
+    name: str, namespace: str, *, cluster_rules: list[Object], own_rules: list[Object] | None = None
+) -> list[Object]:
+    """A service account with rights in the whole cluster, and perhaps in its own namespace."""
+    labels = {"app.kubernetes.io/name": name}
+    meta = {"name": name, "namespace": namespace, "labels": labels}
+    subjects = [{"kind": "ServiceAccount", "name": name, "namespace": namespace}]
+    objects: list[Object] = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}]
+    for prefix, where, rules in (
+        ("Cluster", {"name": name, "labels": labels}, cluster_rules),
+        ("", meta, own_rules),
+    ):
+        if rules is None:
+            continue
+        role = {"apiGroup": _RBAC, "kind": f"{prefix}Role", "name": name}
+        objects += [
+            {"apiVersion": f"{_RBAC}/v1", "kind": f"{prefix}Role", "metadata": where, "rules": rules},
+            {
+                "apiVersion": f"{_RBAC}/v1",
+                "kind": f"{prefix}RoleBinding",
+                "metadata": where,
+                "roleRef": role,
+                "subjects": subjects,
+            },
+        ]
+    return objects
+
+
+def _deployment(name: str, namespace: str, settings: OperatorSettings, args: list[str], *, replicas: int) -> Object:
+    labels = {"app.kubernetes.io/name": name}
     container = {
-        "name": "operator",
+        "name": name.removeprefix("penstock-"),
         "image": settings.image,
-        "args": [
-            "operator",
-            *("--image", settings.image, "--prometheus", settings.prometheus, "--monitors", monitors),
-            *("--lease-namespace", meta["namespace"]),
-        ],
+        "args": args,
         "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": {
@@ -99,14 +110,16 @@ def _deployment(meta: Object, settings: OperatorSettings) -> Object:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": meta,
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
         "spec": {
-            "replicas": 2,  # one leads; the other takes over within seconds
+            "replicas": replicas,
+            # Two planners would write the same scales: the old one goes before the new one comes.
+            "strategy": {"type": "RollingUpdate" if replicas > 1 else "Recreate"},
             "selector": {"matchLabels": labels},
             "template": {
                 "metadata": {"labels": labels},
                 "spec": {
-                    "serviceAccountName": NAME,
+                    "serviceAccountName": name,
                     "containers": [container],
                     "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
                 },
