@@ -156,6 +156,29 @@ def test_what_somebody_deletes_or_bends_comes_back_and_what_others_add_stays(
     defined.until(lambda: defined.api.get(path)["metadata"]["uid"] != uid)
 
 
+def test_a_cluster_without_monitors_or_keda_gets_all_the_rest(defined: ControlPlane, space: str) -> None:
+    """Nobody reads a PodMonitor there, which is no trouble; a ScaledObject that nobody acts on is, and is told."""
+    running = Running(defined, space, "--monitors", "monitoring.coreos.com")
+    try:
+        trigger = {"metric": "queue_requests", "threshold": 4}
+        by_keda = {"by": "keda", "max": 3, "triggers": [trigger]}
+        apply(defined, space, deployment(worker(autoscaling=by_keda)))
+        defined.until(lambda: defined.api.get(f"/apis/apps/v1/namespaces/{space}/deployments/d-worker"))
+
+        def complaints(pool: str) -> list[str]:
+            status = custom(defined, space, "componentpools", pool)["status"]
+            return [
+                one["message"] for one in status["conditions"] if one["type"] == "Degraded" and one["status"] == "True"
+            ]
+
+        assert defined.until(lambda: complaints("d-worker"))[0].startswith(
+            "ScaledObject d-worker: the cluster does not know"
+        )
+        assert complaints("d-frontend") == []
+    finally:
+        running.kill()
+
+
 def test_a_change_of_owner_takes_the_old_autoscaler_away(defined: ControlPlane, operator: Running, space: str) -> None:
     hpa = f"/apis/autoscaling/v2/namespaces/{space}/horizontalpodautoscalers/d-worker"
     apply(defined, space, deployment(worker(autoscaling={"by": "hpa", "max": 3, "cpuPercent": 70})))
