@@ -92,3 +92,16 @@ def test_running_processes_are_advised_on_and_not_touched(tmp_path: Path) -> Non
     (pool,) = list(read_history(tmp_path / "advice/history.jsonl"))[-1].pools
     assert pool.signals[Signal.DEMAND].value == 0
     assert pool.signals[Signal.RUNNING].value == 0
+
+
+def test_options_that_would_do_nothing_are_refused() -> None:
+    """With a cluster nothing is printed or watched by URL; without one there is nothing to dry-run."""
+    for options, said in (
+        (("--cluster", "--json"), "--cluster: given with a file, --gateway, --worker, --replay or --json"),
+        (("--dry-run",), "--namespace, --dry-run: given without --cluster"),
+        ((), "SPEC: missing"),
+    ):
+        done = planner(*options)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1

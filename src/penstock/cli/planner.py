@@ -51,8 +51,10 @@ def planner(
     A replay makes the decisions of the recorded run again, byte for byte.
     """
     if cluster:
-        if spec is not None or gateway is not None or replay is not None:
-            raise InputError("--cluster", "given with a file, --gateway or --replay", "leave these out")
+        if spec is not None or gateway is not None or replay is not None or worker or json:
+            raise InputError(
+                "--cluster", "given with a file, --gateway, --worker, --replay or --json", "leave these out"
+            )
         log_to_stderr()
         asyncio.run(_scale(namespace, dry_run, for_s, out))
         return
