@@ -1,5 +1,7 @@
 """What is to exist for a deployment."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -214,3 +216,17 @@ def test_rendered_yaml_reads_back_as_it_was(tmp_path: Any) -> None:
     assert result.exit_code == 0, result.output
     assert "&id" not in result.stdout
     assert tuple(yaml.safe_load_all(result.stdout)) == _rendered(RIGHT["hpa"])
+
+
+def test_what_render_is_told_reaches_the_objects() -> None:
+    """Azure Managed Prometheus wants a token of KEDA."""
+    example = str(Path(__file__).parents[2] / "examples" / "keda.yaml")
+    told = ["--keda-authentication", "azure", "--prometheus", "https://prometheus.example", "--json"]
+    result = CliRunner().invoke(build(["render", "schema"]), ["render", example, "--for", "keda", *told])
+    (trigger,) = json.loads(result.stdout)[0]["spec"]["triggers"]
+    assert trigger["authenticationRef"] == {"name": "azure"}
+    assert trigger["metadata"]["serverAddress"] == "https://prometheus.example"
+    result = CliRunner().invoke(build(["render", "schema"]), ["render", "--for", "operator", *told])
+    operator = next(made for made in json.loads(result.stdout) if made["kind"] == "Deployment")
+    args = operator["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert args[args.index("--keda-authentication") + 1] == "azure"

@@ -16,6 +16,10 @@ def operator(
         str | None, typer.Option(help="Penstock's own image, for gateways and simulated engines.", show_default=False)
     ] = None,
     prometheus: Annotated[str | None, typer.Option(help="Base URL at which KEDA asks.", show_default=False)] = None,
+    keda_authentication: Annotated[
+        str | None,
+        typer.Option(help="TriggerAuthentication by which KEDA asks, if it must.", show_default=False),
+    ] = None,
     monitors: Annotated[
         str,
         typer.Option(help="API group of PodMonitors: `monitoring.coreos.com`, `azmonitoring.coreos.com` or `none`."),
@@ -44,7 +48,7 @@ def operator(
     if monitors not in groups:
         raise InputError("--monitors", f"no group {monitors!r}", f"name one of {', '.join(groups)}")
     log_to_stderr()
-    given = {"image": image, "prometheus": prometheus}
+    given = {"image": image, "prometheus": prometheus, "keda_authentication": keda_authentication}
     stated = {name: value for name, value in given.items() if value is not None}
     settings = OperatorSettings(monitors=groups[monitors], **stated)  # type: ignore[arg-type]
     asyncio.run(serve(settings, namespace=namespace, lease_namespace=lease_namespace))

@@ -34,6 +34,10 @@ def render(
     ] = None,
     image: Annotated[str | None, typer.Option(help="Penstock's own image.", show_default=False)] = None,
     prometheus: Annotated[str | None, typer.Option(help="Base URL at which KEDA asks.", show_default=False)] = None,
+    keda_authentication: Annotated[
+        str | None,
+        typer.Option(help="TriggerAuthentication by which KEDA asks, if it must.", show_default=False),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON list on stdout, instead of YAML.")] = False,
 ) -> None:
     """Print the manifests that the operator would apply. Changes nothing."""
@@ -45,7 +49,7 @@ def render(
     from penstock.operator.render import rendered
     from penstock.operator.settings import OperatorSettings
 
-    given = {"image": image, "prometheus": prometheus}
+    given = {"image": image, "prometheus": prometheus, "keda_authentication": keda_authentication}
     settings = OperatorSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     if what is What.CRDS:
         objects = definitions()

@@ -17,7 +17,9 @@ _WRITE = ["get", *_SEE, "create", "patch", "delete"]
 def install_objects(settings: OperatorSettings, *, namespace: str = "penstock") -> tuple[Object, ...]:
     """All of it but the CRDs, in the order in which it is to be applied."""
     monitors = settings.monitors.rpartition("/")[0] if settings.monitors is not None else "none"
-    given = ("--image", settings.image, "--prometheus", settings.prometheus, "--monitors", monitors)
+    given: tuple[str, ...] = ("--image", settings.image, "--prometheus", settings.prometheus, "--monitors", monitors)
+    if settings.keda_authentication is not None:
+        given += ("--keda-authentication", settings.keda_authentication)
     leases = [_rule("coordination.k8s.io", ["leases"], ["get", "create", "update"])]
     return (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
