@@ -279,9 +279,9 @@ class PrefixIndex:
     def _used(self, held: _Held, hashes: tuple[int, ...]) -> list[int]:
         """What is used again moves to the young end; leaves before roots, as engines free them. Returns: the new."""
         fresh: list[int] = []
-        pieces = []
-        for run, first, at, stop in self._pieces(hashes):
-            pieces.append((run if run is None else self._cut(run, first, stop - at), hashes[at:stop]))
+        pieces: list[tuple[Run | None, tuple[int, ...]]] = []
+        for found, first, at, stop in self._pieces(hashes):
+            pieces.append((None if found is None else self._cut(found, first, stop - at), hashes[at:stop]))
         for run, blocks in reversed(pieces):
             if run is None:
                 self._new(held, blocks, confirmed=False, leaves_first=True)
