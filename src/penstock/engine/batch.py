@@ -12,13 +12,23 @@ class Batch:
         sequences: sequences that decode one token.
         context_tokens: their summed context in the first of the steps, the token being computed included; each
             further step adds `sequences`.
+        decoding: sequences that wait for their next token: those that decode, but for a step of prompts only.
         steps: how many such steps may be committed at once: until one finishes, fills a page with a name, or the
             pool has no blank block left. 1 if anybody is admitted or preempted, or pages are evicted and told at once.
         preempted: requests that lost their place when this batch was planned, youngest first.
         evicts: whether pages are evicted that steps before the last should have told (`Engine.tells_late`).
     """
 
-    __slots__ = ("context_tokens", "evicts", "preempted", "prefill_pairs", "prefill_tokens", "sequences", "steps")
+    __slots__ = (
+        "context_tokens",
+        "decoding",
+        "evicts",
+        "preempted",
+        "prefill_pairs",
+        "prefill_tokens",
+        "sequences",
+        "steps",
+    )
 
     def __init__(
         self,
@@ -35,6 +45,7 @@ class Batch:
         self.context_tokens = context_tokens
         self.steps = steps
         self.preempted = preempted
+        self.decoding = sequences
         self.evicts = False
 
 

@@ -24,30 +24,36 @@ _ADMISSION_MASK = (1 << _ADMISSION_BITS) - 1
 class Decoding:
     """The decoding sequences of one engine, by admission."""
 
-    __slots__ = ("_block_tokens", "_busy", "_heap", "_offsets", "_page_tokens", "_phases", "count", "members", "step")
+    __slots__ = (
+        "_block_tokens",
+        "_busy",
+        "_heap",
+        "_page_tokens",
+        "_phases",
+        "context_tokens",
+        "count",
+        "members",
+        "step",
+    )
 
     def __init__(self, block_tokens: int, page_tokens: int) -> None:
         self.step = 0
         self.count = 0
+        self.context_tokens = 0  # summed in the next step
         self.members: dict[int, Sequence] = {}  # oldest first: admissions only grow
         self._block_tokens = block_tokens
         self._page_tokens = page_tokens
         self._heap: list[int] = []
-        self._offsets = 0
         self._phases = [0] * block_tokens
         self._busy = 0  # bit p: phase p has a sequence
 
-    @property
-    def context_tokens(self) -> int:
-        """Summed context in the next step."""
-        return self._offsets + self.count * (self.step + 1)
-
     def add(self, sequence: Sequence, remaining: int) -> None:
         """A sequence has sampled a token after computing `target`; `remaining` more are to come, at least one."""
-        sequence.finish_step = self.step + remaining
-        sequence.offset = offset = sequence.target - self.step
+        target = sequence.target
+        sequence.finish_step = finish = self.step + remaining
+        sequence.offset = offset = target - self.step
         self.count += 1
-        self._offsets += offset
+        self.context_tokens += target + 1
         phase = (1 - offset) % self._block_tokens
         self._phases[phase] += 1
         self._busy |= 1 << phase
@@ -55,7 +61,7 @@ class Decoding:
         if sequence.block_hashes:
             self.schedule(sequence)
         else:
-            heappush(self._heap, sequence.finish_step << _ADMISSION_BITS | sequence.admission)
+            heappush(self._heap, finish << _ADMISSION_BITS | sequence.admission)
 
     def schedule(self, sequence: Sequence) -> None:
         """Note what next happens to the sequence: it ends, or fills a page that has a name."""
@@ -71,7 +77,7 @@ class Decoding:
         del self.members[sequence.admission]
         self.count -= 1
         offset = sequence.offset
-        self._offsets -= offset
+        self.context_tokens -= offset + self.step + 1
         phase = (1 - offset) % self._block_tokens
         phases = self._phases
         phases[phase] = left = phases[phase] - 1
@@ -101,11 +107,18 @@ class Decoding:
             return 1 + self._steps_within(blank, self.step + 2, steps - 1)
         return steps
 
-    def take_due(self) -> list[Sequence]:
-        """Those to which something happens in the step just done, oldest first. What comes next is to be scheduled."""
+    def advance(self, steps: int) -> list[Sequence]:
+        """Do `steps` steps. Returns: those to which something happened in the last of them, oldest first.
+
+        What comes next to these is to be scheduled.
+        """
+        self.step = step = self.step + steps
+        due: list[Sequence] = []
+        if not self.count:
+            return due
+        self.context_tokens += self.count * steps
         heap = self._heap
-        after = (self.step + 1) << _ADMISSION_BITS
-        due = []
+        after = (step + 1) << _ADMISSION_BITS
         while heap and heap[0] < after:
             sequence = self.members.get(heappop(heap) & _ADMISSION_MASK)
             if sequence is not None:

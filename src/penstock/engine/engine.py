@@ -256,8 +256,8 @@ class Engine:
                 # What is evicted is told when the step is done, not when a burst is, unless that will do.
                 if self.tells_late:
                     batch.steps = steps = decoding.repeatable(pool.available)
-                    batch.evicts = pool.has_events or (steps > 1 and decoding.later_demand(steps) > pool.blank)
-                elif not pool.has_events:
+                    batch.evicts = bool(pool.events) or (steps > 1 and decoding.later_demand(steps) > pool.blank)
+                elif not pool.events:
                     batch.steps = decoding.repeatable(pool.blank)
         self._batch = batch
         return batch
@@ -282,8 +282,8 @@ class Engine:
         if self._prompts_only:
             self._prompts_only = False
         else:
-            decoding.step += steps
-            if decoding.count and (due := decoding.take_due()):
+            due = decoding.advance(steps)
+            if due:
                 self._finish(due, progress)
         if self._scheduled:
             self._start_sampling(progress)
@@ -292,7 +292,7 @@ class Engine:
                 if sequence.id in self._sequences:
                     self._drop(sequence)
             self._cancelled.clear()
-        if pool.has_events:
+        if pool.events:
             progress.cache = pool.drain_events()
         return progress
 
@@ -310,6 +310,7 @@ class Engine:
             self._admit(budget, batch)
         if not self._scheduled:
             return None
+        batch.decoding = self._decoding.count
         self._batch = batch
         self._prompts_only = True
         return batch

@@ -58,6 +58,8 @@ class Timeline:
         step_time: prices its batches.
         start: the instant at which it begins, in ticks.
         burst: False takes every step by itself: the same results, slowly; for tests and benchmarks.
+
+    evicts: whether the burst under way evicts pages, which it tells at its end; `catch_up` tells those so far.
     """
 
     __slots__ = (
@@ -74,10 +76,12 @@ class Timeline:
         "_step_time",
         "_steps",
         "engine",
+        "evicts",
     )
 
     def __init__(self, engine: Engine, step_time: StepTime, *, start: int = 0, burst: bool = True) -> None:
         self.engine = engine
+        self.evicts = False
         self._step_time = step_time
         self._burst = burst
         self._boundary = start  # where the batch began, or the next may begin
@@ -121,23 +125,11 @@ class Timeline:
         self._arrive(at)
         return self.engine.release(request_id)
 
-    @property
-    def evicts(self) -> bool:
-        """Whether the burst under way evicts pages, which it tells at its end; `catch_up` tells those so far."""
-        batch = self._batch
-        return batch is not None and batch.evicts and self._steps > 1
-
     def next_event(self) -> int | None:
         """When the burst under way ends, planning it if need be; None if nothing runs. See the module's order."""
         if self._batch is None and not self._start():
             return None
         return self._end
-
-    def finish(self) -> Moment:
-        """End the burst under way, at the instant that `next_event` told: as `advance` to then; none is planned."""
-        if self._batch is None:
-            raise ValueError("no burst is under way")
-        return self._finish()
 
     def advance(self, to: int) -> list[Moment]:
         """End all steps that end by `to`, and start those that start before it."""
@@ -147,7 +139,7 @@ class Timeline:
                 return moments
             if self._end > to:
                 return moments
-            moments.append(self._finish())
+            moments.append(self.finish())
 
     def catch_up(self, to: int) -> list[Moment]:
         """As `advance`, then also split the burst under way, so that the engine's counters are those of `to`.
@@ -162,7 +154,7 @@ class Timeline:
             rest = self._steps - done
             self._shorten(done)
             leaving, self._leaving = self._leaving, []  # at the end of the burst, as those who arrived join
-            moments.append(self._finish())
+            moments.append(self.finish())
             self._leaving = leaving
             if self._boundary < to:
                 self._start(admit=False)
@@ -197,9 +189,11 @@ class Timeline:
         self._growth = growth = step_time.context_token * sequences
         if steps == 1:
             self._end = self._boundary + first
+            self.evicts = False
         else:
             self._end = self._boundary + steps * first + growth * (steps * (steps - 1) // 2)
-        self._decoding = decoding = self.engine.decoding
+            self.evicts = batch.evicts
+        self._decoding = decoding = batch.decoding
         if self._stalled or (decoding and not sequences):
             self._note_stall(batch)
         if batch.preempted:
@@ -233,8 +227,8 @@ class Timeline:
             gaps.append(Gaps(self._first + self._growth, self._growth, self._steps - 1, self._decoding))
         return tuple(gaps)
 
-    def _finish(self) -> Moment:
-        """Commit the steps under way, at the instant of their end."""
+    def finish(self) -> Moment:
+        """End the burst under way, at the instant that `next_event` told: as `advance` to then; none is planned."""
         if self._leaving:
             for request_id in self._leaving:
                 self.engine.cancel(request_id)
@@ -247,6 +241,7 @@ class Timeline:
         elif self._decoding:
             gaps = (Gaps(self._first, self._growth, self._steps, self._decoding),)
         self._batch = None
+        self.evicts = False
         self._boundary = at = self._end
         if self._last_token_at:
             for started in progress.first_tokens:  # it had no token yet when it was preempted

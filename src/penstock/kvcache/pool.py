@@ -79,7 +79,7 @@ class BlockPool:
         page_blocks: blocks that one hash names.
     """
 
-    __slots__ = ("_events", "_idle", "_idle_pages", "_runs", "blank", "cached_pages", "num_blocks", "page_blocks")
+    __slots__ = ("_idle", "_idle_pages", "_runs", "blank", "cached_pages", "events", "num_blocks", "page_blocks")
 
     def __init__(self, num_blocks: int, page_blocks: int = 1) -> None:
         if num_blocks < 1 or page_blocks < 1:
@@ -93,7 +93,7 @@ class BlockPool:
         # walking over the graves of those before it.
         self._idle: OrderedDict[Run, None] = OrderedDict()
         self._idle_pages = 0
-        self._events: list[CacheEvent] = []
+        self.events: list[CacheEvent] = []  # what was stored and removed since `drain_events`, in order
 
     @property
     def used(self) -> int:
@@ -181,7 +181,7 @@ class BlockPool:
                 end.children += 1
             end = self._runs[new[0]] = Run(list(new), end, 1)
         self.cached_pages += len(new)
-        self._events.append(PagesStored(request_id, first, new, hashes[first - 1] if first else None))
+        self.events.append(PagesStored(request_id, first, new, hashes[first - 1] if first else None))
         return end
 
     def release(self, private_blocks: int, end: Run | None) -> None:
@@ -194,17 +194,10 @@ class BlockPool:
                 self._idle_pages += len(end.hashes)
             end = end.parent
 
-    @property
-    def has_events(self) -> bool:
-        """Whether anything was stored or removed since `drain_events`. O(1)."""
-        return bool(self._events)
-
     def drain_events(self) -> tuple[CacheEvent, ...]:
         """What was stored and removed since the last call, in order."""
-        if not self._events:
-            return ()
-        events = tuple(self._events)
-        self._events.clear()
+        events = tuple(self.events)
+        self.events.clear()
         return events
 
     def check(self) -> None:
@@ -278,4 +271,4 @@ class BlockPool:
         self._idle_pages -= missing
         self.cached_pages -= missing
         self.blank += missing * self.page_blocks
-        self._events.append(PagesRemoved(tuple(removed)))
+        self.events.append(PagesRemoved(tuple(removed)))

@@ -221,9 +221,11 @@ class Serving:
     def _happened(self, worker: VirtualWorker, moment: Moment) -> None:
         """Pass on what came of some steps."""
         progress, at = moment.progress, moment.at
-        worker.count(moment)
-        if moment.gaps:
+        if moment.gaps or progress.preempted:
+            worker.count(moment)
             self._records.gaps(moment.gaps)
+        else:
+            worker.steps += progress.steps
         if progress.cache:
             self._cached(worker, progress.cache)
         if worker.computes_only:
