@@ -12,7 +12,6 @@ from virtual_runs import TINY, Run, deployment, workload
 from penstock.engine.timeline import Moment, Timeline
 from penstock.messages.outcome import Ending
 from penstock.simulator import virtual_worker
-from penstock.simulator.virtual_worker import VirtualWorker
 from penstock.workload.arrival import Arrival
 
 APART = (
@@ -45,20 +44,14 @@ def test_every_request_ends_once(pools: tuple[dict[str, object], ...], seed: int
 def test_gaps_of_a_request_are_those_that_its_tokens_had(seed: int, rate: float) -> None:
     """Counting steps gives for every request what noting the instant of every token gives, preemptions included."""
     times: dict[int, list[int]] = {}
-    plain_happened = VirtualWorker.count
-
-    def note(worker: VirtualWorker, moment: Moment) -> None:
-        plain_happened(worker, moment)
-        for number in counted.pop(id(worker), ()):
-            times.setdefault(number, []).append(moment.at)
-
-    counted: dict[int, list[int]] = {}
-    plain_finish = Timeline._finish
+    plain_finish = Timeline.finish
 
     def finish(timeline: Timeline) -> Moment:
         tokens = timeline.engine.producing()
-        counted[next(id(w) for w in run.cluster.serving.workers.values() if w.timeline is timeline)] = tokens
-        return plain_finish(timeline)
+        moment = plain_finish(timeline)
+        for number in tokens:
+            times.setdefault(number, []).append(moment.at)
+        return moment
 
     def single_steps(*args: object, **kwargs: object) -> Timeline:
         return Timeline(*args, **{**kwargs, "burst": False})  # type: ignore[arg-type]
@@ -66,8 +59,7 @@ def test_gaps_of_a_request_are_those_that_its_tokens_had(seed: int, rate: float)
     arrivals = workload(seed, count=25, rate=rate)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(virtual_worker, "Timeline", single_steps)
-        patch.setattr(VirtualWorker, "count", note)
-        patch.setattr(Timeline, "_finish", finish)
+        patch.setattr(Timeline, "finish", finish)
         run = Run(deployment(), arrivals)
         run.to(300)
     bursts = Run(deployment(), arrivals).to(300)

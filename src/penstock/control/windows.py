@@ -8,14 +8,12 @@ first sight is only a baseline, unless the caller knows that the process was jus
 import math
 from collections import deque
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 from operator import lt, sub
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
 
-@dataclass(frozen=True, slots=True)
 class Increase(Generic[K]):
     """What counters grew by.
 
@@ -25,18 +23,19 @@ class Increase(Generic[K]):
         age_s: since the latest reading.
     """
 
-    by: Mapping[K, float]
-    span_s: float
-    age_s: float
+    def __init__(self, by: Mapping[K, float], span_s: float, age_s: float) -> None:
+        self.by = by
+        self.span_s = span_s
+        self.age_s = age_s
 
 
-@dataclass(slots=True)  # not frozen: five a second, and a thousand times faster than that in virtual time
 class _Reading(Generic[K]):
     """All growth up to an instant. `keys`: those of the reading, if it had all that were ever seen; else None."""
 
-    at_s: float
-    total: Mapping[K, float]
-    keys: tuple[K, ...] | None
+    def __init__(self, at_s: float, total: Mapping[K, float], keys: tuple[K, ...] | None) -> None:
+        self.at_s = at_s
+        self.total = total
+        self.keys = keys
 
 
 class Window(Generic[K]):

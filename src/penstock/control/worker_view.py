@@ -4,7 +4,7 @@ A value that the latest scrape lacks (NaN, cut off, no answer at all) keeps its 
 then sees the age. A value never read is unknown, not 0.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from penstock.control.exposition import Counts
 from penstock.control.windows import Window
@@ -23,8 +23,7 @@ WANTED = frozenset((*_GAUGES, PREFIX_QUERIES, PREFIX_HITS))
 _CPU = "cpu_s"
 
 
-@dataclass(frozen=True, slots=True)
-class Prefixes:
+class Prefixes(NamedTuple):
     """Prompt tokens looked up in the prefix cache, and found, over the last minute."""
 
     queried: float

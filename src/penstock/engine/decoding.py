@@ -14,11 +14,12 @@ s its context is `offset + s`, and it ends with step `finish_step`. Then
 """
 
 from heapq import heapify, heappop, heappush
+from typing import Final
 
 from penstock.engine.sequence import Sequence
 
-_ADMISSION_BITS = 40  # a thousand admissions a second for 34 years
-_ADMISSION_MASK = (1 << _ADMISSION_BITS) - 1
+_ADMISSION_BITS: Final = 40  # a thousand admissions a second for 34 years
+_ADMISSION_MASK: Final = (1 << _ADMISSION_BITS) - 1
 
 
 class Decoding:

@@ -21,11 +21,11 @@ year still fits 65 bits, and Python's integers do not overflow.
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from penstock.messages.engine_spec import StepTimeSpec
 
-TICKS_PER_S = 10**12
+TICKS_PER_S: Final = 10**12
 
 
 class BatchFeatures(Protocol):

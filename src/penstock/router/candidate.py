@@ -9,6 +9,7 @@ are: one from TTFT (prefill), one from the mean ITL of finished requests (decode
 """
 
 from math import inf
+from typing import Final
 
 from penstock.hardware.linear_step_time import linear
 from penstock.messages.engine_spec import EngineSpec, StepTimeSpec
@@ -17,9 +18,9 @@ from penstock.router.correction import Correction
 from penstock.router.expected_load import ExpectedLoad
 from penstock.router.worker_info import WorkerInfo, WorkerLoad
 
-MAX_PRESSURE = 4.0  # ITL of four times its target: from there on, more is not worse
-MIN_USAGE = 0.2  # below, rounding and idle blocks blur how much fits
-CAPACITY_GAIN = 0.2  # over some five measurements
+MAX_PRESSURE: Final = 4.0  # ITL of four times its target: from there on, more is not worse
+MIN_USAGE: Final = 0.2  # below, rounding and idle blocks blur how much fits
+CAPACITY_GAIN: Final = 0.2  # over some five measurements
 DEFAULT_ENGINE = EngineSpec()
 
 

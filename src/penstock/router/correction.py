@@ -8,13 +8,14 @@ that once looked slow must get another chance.
 """
 
 from math import exp2, log2
+from typing import Final
 
-NOISE_S = 0.02  # two hops of network and a scheduler's slice; ratios of times far below it say nothing
-GAIN = 0.1  # a factor is learned in some ten requests
-_SETTLED = 1 / GAIN  # samples, from which on each counts the same
-STEPS_PER_OCTAVE = 4  # steps of 19 %
-KNOWN_OCTAVES = 2.0  # a described engine may be off by 4 times
-UNKNOWN_OCTAVES = 5.0  # the default step time stands for any engine: 32 times
+NOISE_S: Final = 0.02  # two hops of network and a scheduler's slice; ratios of times far below it say nothing
+GAIN: Final = 0.1  # a factor is learned in some ten requests
+_SETTLED: Final = 1 / GAIN  # samples, from which on each counts the same
+STEPS_PER_OCTAVE: Final = 4  # steps of 19 %
+KNOWN_OCTAVES: Final = 2.0  # a described engine may be off by 4 times
+UNKNOWN_OCTAVES: Final = 5.0  # the default step time stands for any engine: 32 times
 
 
 class Correction:
@@ -31,7 +32,7 @@ class Correction:
         self.observed_at_s = 0.0
 
     def observe(
-        self, predicted_s: float, observed_s: float, *, factor: float, noise_s: float = NOISE_S, now_s: float
+        self, predicted_s: float, observed_s: float, *, factor: float, now_s: float, noise_s: float = NOISE_S
     ) -> None:
         """Learn from one time.
 

@@ -11,9 +11,10 @@ It doesn't know which worker: λ and ρ are means over the workers that compute 
 """
 
 from math import exp
+from typing import Final
 
-MEMORY_S = 30.0  # requests and work of about this long count: long against one prompt, short against a burst
-MAX_RHO = 0.8  # the estimate is noisy, and 1 / (1 - ρ) has a pole
+MEMORY_S: Final = 30.0  # requests and work of about this long count: long against one prompt, short against a burst
+MAX_RHO: Final = 0.8  # the estimate is noisy, and 1 / (1 - ρ) has a pole
 
 
 class Demand:

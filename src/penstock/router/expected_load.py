@@ -12,15 +12,15 @@ It doesn't know how long anything takes.
 
 from collections import deque
 from math import isfinite
-from typing import NamedTuple, TypeGuard
+from typing import Final, NamedTuple, TypeGuard
 
 from penstock.router.route_request import RequestId
 from penstock.router.worker_info import WorkerLoad
 
-HOLDS_S = 30.0  # scrapes come every second or few; after this long they are lost and only our own count is left
-REMEMBERED_ENDS = 256  # with more ends since a measurement, it is too old to use
-TRANSIT_S = 0.05  # a request sent this shortly before the worker counted may not have been there yet
-MIN_KV_RATIO = 0.1  # requests that share prefixes share blocks; ten to one is much
+HOLDS_S: Final = 30.0  # scrapes come every second or few; after this long they are lost and only our own count is left
+REMEMBERED_ENDS: Final = 256  # with more ends since a measurement, it is too old to use
+TRANSIT_S: Final = 0.05  # a request sent this shortly before the worker counted may not have been there yet
+MIN_KV_RATIO: Final = 0.1  # requests that share prefixes share blocks; ten to one is much
 
 
 class Task:

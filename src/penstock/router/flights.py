@@ -9,17 +9,18 @@ Nothing grows without bound: requests whose end is never told are dropped after 
 
 import heapq
 from collections import deque
+from typing import Final
 
 from penstock.router.candidate import Candidate, Weights
 from penstock.router.expected_load import Task
 from penstock.router.prefix_index import PrefixIndex
 from penstock.router.route_request import Choice, RequestId, RouteRequest
 
-MAX_FLIGHTS = 200_000  # about 200 MB with prompts of 32 blocks; far beyond what engines hold
-CONFIRM_WITHIN_S = 5.0  # KV events follow the step in milliseconds; a replay after a gap takes longer
-OUTPUT_GAIN = 0.02  # the mean output follows over some fifty requests
-ITL_NOISE_S = 0.001  # a scheduler's slice, spread over the tokens of a request
-MIN_OUTPUT_FOR_ITL = 8  # below, the mean ITL of a request says little
+MAX_FLIGHTS: Final = 200_000  # about 200 MB with prompts of 32 blocks; far beyond what engines hold
+CONFIRM_WITHIN_S: Final = 5.0  # KV events follow the step in milliseconds; a replay after a gap takes longer
+OUTPUT_GAIN: Final = 0.02  # the mean output follows over some fifty requests
+ITL_NOISE_S: Final = 0.001  # a scheduler's slice, spread over the tokens of a request
+MIN_OUTPUT_FOR_ITL: Final = 8  # below, the mean ITL of a request says little
 
 
 class Flight(Task):

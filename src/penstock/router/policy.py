@@ -6,7 +6,7 @@ All are deterministic. Equals go to the worker that was chosen least recently.
 from collections.abc import Callable, Iterable
 from math import inf
 from operator import attrgetter
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from penstock.router.candidate import Candidate
 from penstock.router.pool import Kind, Pool, Ranked
@@ -15,7 +15,7 @@ from penstock.router.price import Ask, Figures
 PolicyName = Literal["kv", "least-loaded", "round-robin"]
 PriceOf = Callable[[Candidate, Ask, int], Figures]
 Pick = tuple[Candidate, Figures, int]  # the worker, its price, its hit in tokens
-ROUNDING_S = 1e-9  # a bound and a price are sums in another order: equals must not look like more
+ROUNDING_S: Final = 1e-9  # a bound and a price are sums in another order: equals must not look like more
 
 
 class Policy(Protocol):

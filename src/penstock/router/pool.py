@@ -16,11 +16,12 @@ search, so 128 workers cost far less than 64 times 2.
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 from math import inf
+from typing import Final
 
 from penstock.router.candidate import Candidate, Weights
 from penstock.router.worker_info import WorkerInfo
 
-FEW = 8  # up to here, pricing all is cheaper than sorting
+FEW: Final = 8  # up to here, pricing all is cheaper than sorting
 
 # A bound (of an idle one: its turn), a number that tells equals apart, and the worker.
 Ranked = tuple[float, int, Candidate]

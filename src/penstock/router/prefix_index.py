@@ -18,12 +18,13 @@ It doesn't know time, or whether a hit is worth anything.
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from penstock.errors import UnknownWorker
 from penstock.router.prefix_run import Hold, Run, agreement
 
-CLEAN_PER_CHANGE = 64  # dead entries cleaned with each change, at least: about 10 µs
-MAX_RUN = 256  # blocks; to find and split off one block takes as long as its run is, so microseconds at most
+CLEAN_PER_CHANGE: Final = 64  # dead entries cleaned with each change, at least: about 10 µs
+MAX_RUN: Final = 256  # blocks; to find and split off one block takes as long as its run is, so microseconds at most
 
 
 class _Held:

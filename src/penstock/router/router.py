@@ -14,6 +14,7 @@ Nothing grows without bound: for requests see `flights`, for blocks `prefix_inde
 
 from collections.abc import Sequence
 from math import inf
+from typing import Final
 
 from penstock.errors import InputError
 from penstock.messages.worker import Role
@@ -28,11 +29,11 @@ from penstock.router.price import Ask, decode_price, whole_price
 from penstock.router.route_request import Choice, RequestId, RouteRequest
 from penstock.router.worker_info import WorkerInfo, WorkerLoad
 
-SWEEP_EVERY_S = 1.0
-FORGIVE_AFTER_S = 30.0  # without observations, corrections fade
-FORGIVE_KEEP = 0.977  # with each sweep, once a second: half-life of 30 s
-DEFAULT_BLOCKS = 1 << 17  # blocks kept for a worker of unknown size: 2M tokens at 16 a block
-OUTPUT_GUESS = 200.0  # tokens, until outputs were seen: Azure's conversations have 211 on average, its code 28
+SWEEP_EVERY_S: Final = 1.0
+FORGIVE_AFTER_S: Final = 30.0  # without observations, corrections fade
+FORGIVE_KEEP: Final = 0.977  # with each sweep, once a second: half-life of 30 s
+DEFAULT_BLOCKS: Final = 1 << 17  # blocks kept for a worker of unknown size: 2M tokens at 16 a block
+OUTPUT_GUESS: Final = 200.0  # tokens, until outputs were seen: Azure's conversations have 211 on average, its code 28
 
 
 class Router:

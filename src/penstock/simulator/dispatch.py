@@ -9,6 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from penstock.engine.request import EngineRequest, NeverFits
 from penstock.gateway.settings import UpstreamLimits
@@ -25,7 +26,7 @@ from penstock.simulator.virtual_worker import VirtualWorker
 from penstock.workload.arrival import Arrival
 
 _LIMITS = UpstreamLimits()
-_NOBODY: frozenset[str] = frozenset()
+_NOBODY: Final[frozenset[str]] = frozenset()
 
 
 class Dispatch:

@@ -6,6 +6,7 @@ steps grow counts as a few equal pieces, each within 1 % of its middle.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from penstock.engine.timeline import Gaps
 from penstock.hardware.steptime import TICKS_PER_S
@@ -16,8 +17,8 @@ from penstock.simulator.gap_counts import observe_gaps
 from penstock.simulator.gateway_counters import GatewayCounters
 from penstock.telemetry.summary import Completed, Summary
 
-PIECE = 1.01  # last step over first, of one piece of a burst
-_BATCH = 5000  # requests after which what was noted is counted, at the latest
+PIECE: Final = 1.01  # last step over first, of one piece of a burst
+_BATCH: Final = 5000  # requests after which what was noted is counted, at the latest
 
 
 class Records:

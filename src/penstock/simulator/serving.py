@@ -12,6 +12,7 @@ It does not know pods or nodes, what an autoscaler sees, or what a GPU costs: re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from heapq import heappop, heappush
+from typing import Final
 
 from penstock.engine.batch import Progress
 from penstock.engine.config import EngineConfig
@@ -29,12 +30,12 @@ from penstock.simulator.records import Records
 from penstock.simulator.virtual_worker import Heap, VirtualWorker
 from penstock.workload.arrival import BLOCK_TOKENS, Arrival
 
-NEVER = 1 << 200  # an instant after all others
+NEVER: Final = 1 << 200  # an instant after all others
 # Workers whose bursts go on while they evict. Each costs every arrival a split of its burst, which pays while these are
 # few, and pages so small that every few steps evict one.
-_TELL_LATE = 16  # workers
-_SMALL_PAGE = 4  # blocks
-_BLOCK_TOKENS = 16  # of a workload that names no blocks; nothing depends on it
+_TELL_LATE: Final = 16  # workers
+_SMALL_PAGE: Final = 4  # blocks
+_BLOCK_TOKENS: Final = 16  # of a workload that names no blocks; nothing depends on it
 
 
 class Serving:

@@ -13,10 +13,11 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Final
 
-RELATIVE_ERROR = 0.005  # of a percentile, once folded
-EXACT_VALUES = 50_000  # distinct values kept as they are: about 5 MB
-_SMALLEST = 1e-9  # below: counted as this; a nanosecond is no latency
+RELATIVE_ERROR: Final = 0.005  # of a percentile, once folded
+EXACT_VALUES: Final = 50_000  # distinct values kept as they are: about 5 MB
+_SMALLEST: Final = 1e-9  # below: counted as this; a nanosecond is no latency
 
 
 def rank(weight: int, percentile: float) -> int:

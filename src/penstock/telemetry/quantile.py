@@ -11,9 +11,10 @@ Source: Prometheus, promql/quantile.go (bucketQuantile, coalesceBuckets, ensureM
 import math
 from collections.abc import Mapping
 from operator import sub
+from typing import Final
 
 # Share of the sum of two counts below which their difference is float noise: `smallDeltaTolerance` of Prometheus.
-_SMALL_DELTA = 1e-12
+_SMALL_DELTA: Final = 1e-12
 
 
 def histogram_quantile(quantile: float, buckets: Mapping[float, float]) -> float | None:

@@ -9,19 +9,19 @@ add an offset).
 import re
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
-from typing import IO
+from typing import IO, Final
 
 from penstock.workload.arrival import Arrival
 from penstock.workload.bad_rows import BadRow, Fault
 from penstock.workload.trace_lines import TraceLines, check_step, check_tokens, shown
 
 NAME = "azure"
-_HEADER = (b"TIMESTAMP", b"ContextTokens", b"GeneratedTokens")
+_HEADER: Final = (b"TIMESTAMP", b"ContextTokens", b"GeneratedTokens")
 _TIME = re.compile(
     rb"(\d{4}-\d\d-\d\d)[ T]([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):?([0-5]\d))?"
 )
 _PLAIN_TIME = re.compile(rb"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\.\d{7}")  # as published: seven digits, no offset
-_MINUTE_NS = 60 * 10**9
+_MINUTE_NS: Final = 60 * 10**9
 _SORT = "(head -n 1 FILE; tail -n +2 FILE | sort)"
 _WRITTEN_FROM = date(2000, 1, 1)  # traces that we write have no wall time of their own
 
@@ -33,7 +33,6 @@ def matches(first_line: bytes) -> bool:
 
 def read(lines: TraceLines, *, seed: int) -> Iterator[Arrival]:
     """Yield the requests. `seed` is not needed: nothing here is drawn. Raises: InputError, at the first bad line."""
-    del seed
     days: dict[bytes, int] = {}  # at most one entry a day of the trace
     start_ns: int | None = None
     previous_s = 0.0

@@ -9,16 +9,16 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Final, cast
 
 from penstock.errors import InputError
 from penstock.workload.arrival import MAX_TOKENS
 from penstock.workload.bad_rows import BadRow, Fault, SkippedRows
 
-MAX_LINE_BYTES = 4 * 1024 * 1024  # a prompt of 10 million tokens has 20,000 block ids, about 160 KB
+MAX_LINE_BYTES: Final = 4 * 1024 * 1024  # a prompt of 10 million tokens has 20,000 block ids, about 160 KB
 GZIP_MAGIC = b"\x1f\x8b"
-LONGEST_SILENCE_S = 7 * 86_400.0  # no log of a service is silent for longer; a wrong unit or year is
-_TRIED = 100  # first lines among which a format is looked for where bad rows are passed over
+LONGEST_SILENCE_S: Final = 7 * 86_400.0  # no log of a service is silent for longer; a wrong unit or year is
+_TRIED: Final = 100  # first lines among which a format is looked for where bad rows are passed over
 
 
 class TraceLines:

@@ -24,6 +24,8 @@ def window(
         raise InputError("--duration-s", f"is {duration_s:g}", "give a number of seconds above 0")
     if not 0 < speed < math.inf:
         raise InputError("--speed", f"is {speed:g}", "give a number above 0")
+    if start_s == 0 and duration_s is None and speed == 1:
+        return iter(arrivals)
     return _stretch(arrivals, start_s, math.inf if duration_s is None else start_s + duration_s, speed)
 
 
