@@ -26,7 +26,7 @@ demo: install
 	@$(BIN)/penstock demo --out out/demo
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) -m "not browser and not slow and not oracle and not cluster"
+	$(BIN)/pytest -n $(JOBS) -m "not browser and not slow and not oracle and not cluster and not compiled"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check --no-cache .
@@ -35,7 +35,7 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache
 
 test-real: $(VENV)/.dev
-	$(BIN)/pytest -m "(browser or slow or oracle or cluster) and not keda"
+	$(BIN)/pytest -m "(browser or slow or oracle or cluster or compiled) and not keda"
 
 bench: $(VENV)/.dev
 	@for bench in benchmarks/bench_*.py; do echo "== $$bench" >&2; $(BIN)/python $$bench || exit 1; done
@@ -51,7 +51,7 @@ compiled:
 	  code=$$?; rm -rf $$copy; exit $$code
 
 test-compiled: compiled
-	$(COMPILED)/bin/pytest tests/engine tests/router tests/kvcache tests/simulator tests/worker tests/autoscale -m "not browser and not slow and not oracle"
+	$(COMPILED)/bin/pytest tests/engine tests/router tests/kvcache tests/simulator tests/worker tests/autoscale -m "not browser and not slow and not oracle and not compiled"
 
 docs: $(VENV)/.dev
 	@$(BIN)/python docs/generate.py

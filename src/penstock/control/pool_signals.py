@@ -50,7 +50,8 @@ def _over(workers: Sequence[WorkerView], read: Callable[[WorkerView], Sample | N
     if len(samples) < len(workers):
         return None
     return Sample(
-        value=sum(sample.value for sample in samples), age_s=max((sample.age_s for sample in samples), default=0.0)
+        value=sum([sample.value for sample in samples], 0.0),
+        age_s=max([sample.age_s for sample in samples], default=0.0),
     )
 
 
