@@ -32,4 +32,13 @@ def test_memory_is_bounded() -> None:
     chain = PrefixChain(most=1000)
     for block in range(100_000):
         chain.chained((block, block + 10**6))
-    assert len(chain._before) <= 1000
+    assert len(chain._before) + len(chain._older) <= 1000
+
+
+def test_what_comes_again_is_not_forgotten() -> None:
+    """However many others come in between."""
+    chain = PrefixChain(most=100)
+    for block in range(1000):
+        assert chain.chained((1, 2)) == (1, 2)
+        chain.chained((block + 10,))
+    assert chain.chained((3, 2))[1] != 2
