@@ -264,8 +264,7 @@ class PrefixIndex:
 
     def _shorten(self, held: _Held, run: Run, blocks: int) -> None:
         """The only worker that holds a run holds no more than these leading blocks."""
-        for block in run.hashes[blocks:]:
-            del self._runs[block]
+        self._delete(run.hashes[blocks:])
         held.blocks -= len(run.hashes) - blocks
         run.hashes = run.hashes[:blocks]
         hold = run.holds[0]
@@ -274,8 +273,11 @@ class PrefixIndex:
     def _let_go(self, hold: Hold, run: Run) -> None:
         run.left(hold)
         if not run.mask:
-            for block in run.hashes:
-                del self._runs[block]
+            self._delete(run.hashes)
+
+    def _delete(self, hashes: tuple[int, ...]) -> None:
+        """Nobody holds these any more. A run may be long: `deque` walks it without a step of ours."""
+        deque(map(self._runs.__delitem__, hashes), maxlen=0)
 
     def _used(self, held: _Held, hashes: tuple[int, ...]) -> list[int]:
         """What is used again moves to the young end; leaves before roots, as engines free them. Returns: the new."""
