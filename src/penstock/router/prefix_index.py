@@ -277,7 +277,7 @@ class PrefixIndex:
 
     def _delete(self, hashes: tuple[int, ...]) -> None:
         """Nobody holds these any more. A run may be long: `deque` walks it without a step of ours."""
-        deque(map(self._runs.__delitem__, hashes), maxlen=0)
+        deque(map(self._runs.pop, hashes), maxlen=0)
 
     def _used(self, held: _Held, hashes: tuple[int, ...]) -> list[int]:
         """What is used again moves to the young end; leaves before roots, as engines free them. Returns: the new."""
