@@ -30,6 +30,7 @@ from penstock.control.lead_times import LeadTimes
 from penstock.control.pool_signals import pool_signals
 from penstock.control.summed_scrapes import SummedScrapes
 from penstock.control.worker_view import WorkerView
+from penstock.kubernetes.events import event_about
 from penstock.kubernetes.kinds import kind_of
 from penstock.kubernetes.mirror import Object, key_of
 from penstock.messages.decision import Decision
@@ -197,29 +198,15 @@ class ClusterWorld:
 
 
 def event_of(pool: Object, decision: Decision, *, dry_run: bool, now: datetime) -> dict[str, Any]:
-    """An Event with the decision's sentence, as `kubectl describe` shows it."""
-    namespace, name = key_of(pool)
-    at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """An Event with the decision's sentence."""
     verb = "would scale" if dry_run else "scaled"
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"generateName": f"{name}.", "namespace": namespace},
-        "involvedObject": {
-            "apiVersion": "penstock.dev/v1alpha1",
-            "kind": "ComponentPool",
-            "name": name,
-            "namespace": namespace,
-            "uid": pool["metadata"].get("uid"),
-        },
-        "type": "Normal",
-        "reason": "Advised" if dry_run else "Scaled",
-        "message": f"{verb} from {decision.current} to {decision.desired}: {decision.reason}"[:1024],
-        "source": {"component": MANAGER},
-        "firstTimestamp": at,
-        "lastTimestamp": at,
-        "count": 1,
-    }
+    return event_about(
+        *("penstock.dev/v1alpha1", "ComponentPool", pool),
+        reason="Advised" if dry_run else "Scaled",
+        message=f"{verb} from {decision.current} to {decision.desired}: {decision.reason}",
+        by=MANAGER,
+        now=now,
+    )
 
 
 def _replicas(pool: Object) -> int:

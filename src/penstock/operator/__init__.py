@@ -7,6 +7,8 @@ status.py       what is said of an object: its status
 objects.py      names and labels
 settings.py     what is told once for a cluster
 desired/        what is to exist, a pure function of the spec
+owners.py       whether a count has a second owner, pure
+webhook/        the API server asks before it lets one in
 plan.py         what of that is to be written, pure
 conditions.py   what is said of it, pure
 queue.py        which objects are looked at, and when again

@@ -1,15 +1,17 @@
 """What installs Penstock in a cluster: operator and planner, with their accounts, rights and Deployments. Pure.
 
 The rights are those that each uses and no more. The operator writes only kinds that it makes, reads pods, and can
-give gateways only what it may do itself (`list` and `watch` of EndpointSlices and pools). The planner writes scales and
-Events.
+give gateways only what it may do itself (`list` and `watch` of EndpointSlices and pools); of its webhook, it may read
+and write one Secret and one configuration, by name. The planner writes scales and Events.
 """
 
 from penstock.operator.objects import GROUP, Object
 from penstock.operator.settings import OperatorSettings
+from penstock.operator.webhook.objects import CONFIGURATION, HEALTH, SECRET, webhook_objects
 
 OPERATOR, PLANNER = "penstock-operator", "penstock-planner"
 _RBAC = "rbac.authorization.k8s.io"
+WEBHOOK_PORT = 9443
 _SEE = ["list", "watch"]
 _WRITE = ["get", *_SEE, "create", "patch", "delete"]
 
@@ -20,12 +22,18 @@ def install_objects(settings: OperatorSettings, *, namespace: str = "penstock") 
     given: tuple[str, ...] = ("--image", settings.image, "--prometheus", settings.prometheus, "--monitors", monitors)
     if settings.keda_authentication is not None:
         given += ("--keda-authentication", settings.keda_authentication)
-    leases = [_rule("coordination.k8s.io", ["leases"], ["get", "create", "update"])]
+    own = [
+        _rule("coordination.k8s.io", ["leases"], ["get", "create", "update"]),
+        _rule("", ["secrets"], ["create"]),  # a right to create can't be limited to a name
+        _rule("", ["secrets"], ["get", "update"], names=[SECRET]),
+    ]
+    given += ("--lease-namespace", namespace, "--webhook-port", str(WEBHOOK_PORT))
     return (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
-        *_account(OPERATOR, namespace, cluster_rules=operator_rules(), own_rules=leases),
-        # Of two one leads; the other takes over within seconds.
-        _deployment(OPERATOR, namespace, settings, ["operator", *given, "--lease-namespace", namespace], replicas=2),
+        *_account(OPERATOR, namespace, cluster_rules=operator_rules(), own_rules=own),
+        # Of two one leads; the other takes over within seconds. Both answer the webhook.
+        _deployment(OPERATOR, namespace, settings, ["operator", *given], replicas=2, https=WEBHOOK_PORT),
+        *webhook_objects(namespace, WEBHOOK_PORT, {"app.kubernetes.io/name": OPERATOR}),
         *_account(PLANNER, namespace, cluster_rules=planner_rules()),
         _deployment(PLANNER, namespace, settings, ["planner", "--cluster"], replicas=1),
     )
@@ -49,6 +57,14 @@ def operator_rules() -> list[Object]:
         _rule("azmonitoring.coreos.com", ["podmonitors"], _WRITE),
         _rule(_RBAC, ["roles", "rolebindings"], _WRITE),
         _rule("discovery.k8s.io", ["endpointslices"], _SEE),  # to be able to give it to gateways
+        _rule(GROUP, ["scalingpolicies"], _SEE),  # who else owns a count
+        _rule("", ["events"], ["create"]),
+        _rule(
+            "admissionregistration.k8s.io",
+            ["validatingwebhookconfigurations"],
+            ["get", "patch"],
+            names=[CONFIGURATION],
+        ),
     ]
 
 
@@ -62,8 +78,9 @@ def planner_rules() -> list[Object]:
     ]
 
 
-def _rule(group: str, resources: list[str], verbs: list[str]) -> Object:
-    return {"apiGroups": [group], "resources": resources, "verbs": verbs}
+def _rule(group: str, resources: list[str], verbs: list[str], *, names: list[str] | None = None) -> Object:
+    rule: Object = {"apiGroups": [group], "resources": resources, "verbs": verbs}
+    return rule if names is None else rule | {"resourceNames": names}
 
 
 def _account(
@@ -94,9 +111,11 @@ def _account(
     return objects
 
 
-def _deployment(name: str, namespace: str, settings: OperatorSettings, args: list[str], *, replicas: int) -> Object:
+def _deployment(
+    name: str, namespace: str, settings: OperatorSettings, args: list[str], *, replicas: int, https: int | None = None
+) -> Object:
     labels = {"app.kubernetes.io/name": name}
-    container = {
+    container: Object = {
         "name": name.removeprefix("penstock-"),
         "image": settings.image,
         "args": args,
@@ -109,6 +128,9 @@ def _deployment(name: str, namespace: str, settings: OperatorSettings, args: lis
             "runAsNonRoot": True,
         },
     }
+    if https is not None:
+        container["ports"] = [{"name": "https", "containerPort": https}]
+        container["readinessProbe"] = {"httpGet": {"path": HEALTH, "port": "https", "scheme": "HTTPS"}}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

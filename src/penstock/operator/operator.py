@@ -20,6 +20,7 @@ from lightkube.types import CascadeType, PatchType
 from pydantic import ValidationError
 
 from penstock.errors import InputError
+from penstock.kubernetes.events import event_about
 from penstock.kubernetes.kinds import kind_of
 from penstock.kubernetes.mirror import Key, Mirror, Object, key_of
 from penstock.messages.pool_spec import PoolBody
@@ -28,6 +29,7 @@ from penstock.operator.conditions import deployment_status, pool_status
 from penstock.operator.desired.deployment import deployment_objects
 from penstock.operator.desired.pool import pool_objects
 from penstock.operator.objects import API_VERSION, DEPLOYMENT_LABEL, MANAGED_BY, selector_labels
+from penstock.operator.owners import HPA, POLICY, SCALED_OBJECT, Known, second_owners
 from penstock.operator.plan import Step, Taken, object_key, owns, steps
 from penstock.operator.queue import WorkQueue
 from penstock.operator.settings import OperatorSettings
@@ -38,6 +40,7 @@ FIRST_REPLICAS = "penstock-first-replicas"  # a field manager of its own: what i
 _WORKERS = 8  # resources that are looked at at a time
 _OURS: Mapping[str, str | None] = {DEPLOYMENT_LABEL: None}
 _PARENTS = ("InferenceDeployment", "ComponentPool")
+_SCALERS = ("HorizontalPodAutoscaler", "ScaledObject")  # everybody's: one of others may be a second owner
 _OPTIONAL = (
     ("keda.sh/v1alpha1", "ScaledObject"),
     ("monitoring.coreos.com/v1", "PodMonitor"),
@@ -81,12 +84,23 @@ class Operator:
         self._deployments = mirror(API_VERSION, "InferenceDeployment", {})
         self._pools = mirror(API_VERSION, "ComponentPool", {})
         self._pods = mirror("v1", "Pod", _OURS)
-        self._children = {of: mirror(*of, _OURS) for of in _CHILDREN}
+        self._children = {of: mirror(*of, {} if of[1] in _SCALERS else _OURS) for of in _CHILDREN}
         self._children[API_VERSION, "ComponentPool"] = self._pools
+        self._policies = mirror(API_VERSION, "ScalingPolicy", {})
+        self._known = Known(
+            pool=self._pools.get,
+            deployment=self._children["apps/v1", "Deployment"].get,
+            scalers={
+                HPA: self._children["autoscaling/v2", HPA],
+                SCALED_OBJECT: self._children["keda.sh/v1alpha1", SCALED_OBJECT],
+                POLICY: self._policies,
+            },
+        )
 
     async def run(self) -> None:
         """Reconcile for ever."""
-        mirrors = [self._deployments, self._pools, self._pods, *(self._children[of] for of in _CHILDREN)]
+        watched = (self._deployments, self._pools, self._pods, self._policies)
+        mirrors = [*watched, *(self._children[of] for of in _CHILDREN)]
         async with asyncio.TaskGroup() as group:
             for one in mirrors:
                 group.create_task(one.run())
@@ -170,11 +184,24 @@ class Operator:
             await self._write(thing, pool_objects(name, namespace, deployment, body, self._settings))
         except (ValidationError, InputError, Taken) as error:
             trouble = " ".join(str(error).split())
+        second = second_owners(thing, self._known)
+        trouble = "; ".join([*([trouble] if trouble else []), *second]) or None
         selector = selector_labels(deployment, component)
         pods = [pod for pod in self._pods if _selected(pod, namespace, selector)]
         there = self._children["apps/v1", "Deployment"].get((namespace, name))
         owned = there if there is not None and owns(thing, there) else None
         status = pool_status(thing, owned, pods, selector=selector, trouble=trouble, now=_now())
+        for sentence in second:
+            if sentence not in _degraded(thing):
+                said = event_about(
+                    *(API_VERSION, "ComponentPool", thing),
+                    reason="SecondOwner",
+                    message=sentence,
+                    by=MANAGED_BY,
+                    now=datetime.now(UTC),
+                    type="Warning",
+                )
+                await self._client.create(kind_of("v1", "Event").from_dict(said))
         await self._say(thing, status)
 
     # --- writing
@@ -257,6 +284,8 @@ def _parents(thing: Object) -> Iterator[Named]:
             yield reference["kind"], (namespace, reference["name"])
     if own == "Pod":
         yield "ComponentPool", (namespace, _pool_of(thing))
+    if own in _SCALERS or own == POLICY:  # a pool and its Deployment have one name
+        yield "ComponentPool", (namespace, thing["spec"]["scaleTargetRef"]["name"])
 
 
 def _pool_of(pod: Object) -> str:
@@ -270,6 +299,12 @@ def _pool_of(pod: Object) -> str:
 def _selected(pod: Object, namespace: str, selector: Mapping[str, str]) -> bool:
     meta = pod["metadata"]
     return meta.get("namespace") == namespace and selector.items() <= (meta.get("labels") or {}).items()
+
+
+def _degraded(thing: Object) -> str:
+    """What its status says already that somebody has to see to."""
+    conditions = (thing.get("status") or {}).get("conditions") or ()
+    return "".join(each["message"] for each in conditions if each["type"] == "Degraded")
 
 
 def _now() -> str:
