@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from penstock.cli.main import COMMANDS, build
-from penstock.messages import engine_spec, pod_spec, pool_spec, scaling_spec, spec
+from penstock.messages import engine_spec, pod_spec, policy_spec, pool_spec, scaling_spec, spec
 from penstock.messages.parse_spec import json_schema
 from penstock.simulator import metrics_spec, price_spec, world_spec
 from penstock.telemetry.control_metrics import ControlMetrics
@@ -51,6 +51,11 @@ MODELS: tuple[type[BaseModel], ...] = (
     pod_spec.PodSpec,
     pool_spec.ComponentPool,
     pool_spec.PoolBody,
+    policy_spec.ScalingPolicy,
+    policy_spec.PolicyBody,
+    policy_spec.ScaleTargetRef,
+    policy_spec.PolicyMetricsSpec,
+    policy_spec.PodMetricsSpec,
 )
 WORLD_MODELS: tuple[type[BaseModel], ...] = (
     world_spec.VirtualCluster,

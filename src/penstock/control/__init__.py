@@ -6,6 +6,7 @@
 - Processes, thin: `child` (one process), `pool_shell` (a pool of them), `launch` (command lines), `health` (asks them),
   `cpu`, `run_directory` (what they share).
 - Worlds: `machine` (processes that we run), `watched` (processes of others), `cluster_world` (pods; `cluster_pods`,
-  `summed_scrapes` and `lead_times` are its pure parts), with `cluster_planner` (a loop for each deployment).
+  `pool_pods`, `summed_scrapes` and `lead_times` are its pure parts), `policy_world` (pods of what others made;
+  `scale_target`, and pure: `stacks`, `policy_status`), with `cluster_planner` (a loop for each deployment and policy).
 - `deployment`: all of it, up and down in order. `tally` and `latest`: what is known of a run while it goes on.
 """

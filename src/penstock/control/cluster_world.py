@@ -9,7 +9,7 @@ It writes only what the planner owns, and only if the pool still says so; every 
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,15 +26,13 @@ from penstock.control.cluster_pods import ClusterPod, parse_pod
 from penstock.control.exposition import Scrape, parse_exposition
 from penstock.control.gateway_view import GatewayView
 from penstock.control.health import scrape
-from penstock.control.lead_times import LeadTimes
-from penstock.control.pool_signals import pool_signals
+from penstock.control.pool_pods import PoolPods
 from penstock.control.summed_scrapes import SummedScrapes
-from penstock.control.worker_view import WorkerView
 from penstock.kubernetes.events import event_about
 from penstock.kubernetes.kinds import kind_of
 from penstock.kubernetes.mirror import Object, key_of
 from penstock.messages.decision import Decision
-from penstock.messages.observation import Observation, PoolSeen, WorkerSeen
+from penstock.messages.observation import Observation
 from penstock.messages.scaling_spec import PlannerScaling
 from penstock.messages.spec import DeploymentBody
 from penstock.messages.worker import Role, WorkerState
@@ -71,9 +69,7 @@ class ClusterWorld:
         self._pods, self._pools, self._dry_run = pods, pools, dry_run
         self._gateways = SummedScrapes(gateway_view.RECEIVED)
         self._gateway_view = GatewayView(spec.slo)
-        self._views: dict[str, WorkerView] = {}
-        self._ready_since: dict[str, float] = {}
-        self._lead_times = {pool.name: LeadTimes(pool.engine.startup) for pool in spec.pools}
+        self._pool_pods = {pool.name: PoolPods(pool.name, pool.engine.startup) for pool in spec.pools}
         self._interval_s = {pool.name: policy_for(spec, pool).interval_s for pool in spec.pools}
         self._frontends = {part.name for part in spec.components if part.role is Role.FRONTEND}
         self._owned = {pool.name for pool in spec.pools if isinstance(pool.autoscaling, PlannerScaling)}
@@ -83,7 +79,8 @@ class ClusterWorld:
         now = datetime.now(UTC)
         found = [parse_pod(pod, component_label=COMPONENT_LABEL, port=PORT, now=now) for pod in self._pods()]
         pods = [pod for pod in found if pod is not None]
-        self._learn(pods, now_s)
+        for name, known in self._pool_pods.items():
+            known.saw([pod for pod in pods if pod.component == name], now_s)
         serving = [pod for pod in pods if pod.state is WorkerState.READY and pod.url is not None]
         gateways = [pod for pod in serving if pod.component in self._frontends]
         workers = [pod for pod in serving if pod.component not in self._frontends]
@@ -93,7 +90,10 @@ class ClusterWorld:
         wanted = {name: _replicas(pool) for name, pool in self._by_component().items()}
         return Observation(
             time_s=now_s,
-            pools=tuple(self._pool_seen(pool.name, pods, wanted, now_s) for pool in self._spec.pools),
+            pools=tuple(
+                known.seen(wanted.get(name), self._gateway_view.signals(now_s, self._interval_s[name]), now_s)
+                for name, known in self._pool_pods.items()
+            ),
             totals=self._gateway_view.totals(),
         )
 
@@ -112,25 +112,12 @@ class ClusterWorld:
 
     # --- seeing
 
-    def _learn(self, pods: Sequence[ClusterPod], now_s: float) -> None:
-        for pod in pods:
-            if pod.state is not WorkerState.READY or pod.component not in self._lead_times:
-                continue
-            if pod.uid in self._ready_since or pod.lead_time_s is None:
-                continue
-            age_ready_s = max(0.0, pod.age_s - pod.lead_time_s)
-            self._ready_since[pod.uid] = now_s - age_ready_s
-            self._views[pod.uid] = WorkerView(now_s)
-            self._lead_times[pod.component].took(pod.lead_time_s, waited=pod.waited)
-        there = {pod.uid for pod in pods}
-        for uid in self._ready_since.keys() - there:
-            del self._ready_since[uid], self._views[uid]
-
     async def _read_gateway(self, pod: ClusterPod) -> None:
         self._gateways.take(pod.uid, await self._scrape(pod, gateway_view.WANTED))
 
     async def _read_worker(self, pod: ClusterPod) -> None:
-        view = self._views.get(pod.uid)
+        known = self._pool_pods.get(pod.component)
+        view = known.view(pod) if known is not None else None
         if view is not None:
             view.read(self._clock.now_s(), await self._scrape(pod, worker_view.WANTED))
 
@@ -138,37 +125,6 @@ class ClusterWorld:
         assert pod.url is not None
         text = await scrape(self._session, pod.url)
         return parse_exposition(text, wanted) if text is not None else Scrape()
-
-    def _pool_seen(self, name: str, pods: Sequence[ClusterPod], wanted: Mapping[str, int], now_s: float) -> PoolSeen:
-        ours = [pod for pod in pods if pod.component == name]
-        ready = [pod for pod in ours if pod.state is WorkerState.READY and pod.uid in self._views]
-        starting = sum(pod.state is WorkerState.STARTING for pod in ours)
-        waiting_for_nodes = any(pod.state is WorkerState.STARTING and pod.waited for pod in ours)
-        return PoolSeen(
-            component=name,
-            desired=wanted.get(name, len(ready) + starting),
-            starting=starting,
-            ready=len(ready),
-            draining=sum(pod.state is WorkerState.DRAINING for pod in ours),
-            signals=pool_signals(
-                [self._views[pod.uid] for pod in ready],
-                self._gateway_view.signals(now_s, self._interval_s[name]),
-                lead_time_s=self._lead_times[name].next_s(room=not waiting_for_nodes),
-                now_s=now_s,
-            ),
-            workers=tuple(self._worker_seen(pod, now_s) for pod in ours),
-        )
-
-    def _worker_seen(self, pod: ClusterPod, now_s: float) -> WorkerSeen:
-        view = self._views.get(pod.uid)
-        return WorkerSeen(
-            id=pod.name,
-            state=pod.state,
-            since_s=self._ready_since.get(pod.uid, now_s - pod.age_s),
-            running=int(view.value(worker_view.RUNNING)) if view is not None else 0,
-            queue=int(view.value(worker_view.WAITING)) if view is not None else 0,
-            kv_usage=view.value(worker_view.KV_USAGE) if view is not None else 0.0,
-        )
 
     def _by_component(self) -> dict[str, Object]:
         return {pool["spec"]["component"]["name"]: pool for pool in self._pools()}

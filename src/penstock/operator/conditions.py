@@ -8,6 +8,7 @@ has to do something; the message says what. A condition keeps its instant until 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from penstock.kubernetes.conditions import condition, dated
 from penstock.operator.objects import Object, label_selector
 
 Conditions = tuple[Object, ...]
@@ -47,16 +48,16 @@ def pool_status(
     settled = serving and there == wanted and updated == wanted
     counts = "; ".join(filter(None, (f"{ready} of {wanted} pods serve", pending)))
     found = (
-        _condition("Ready", serving, "AllServe" if serving else "TooFewServe", counts),
-        _condition("Progressing", not settled and why is None, "Settled" if settled else "Changing", counts),
-        _condition("Degraded", why is not None, "AsWanted" if why is None else "NeedsAttention", why or counts),
+        condition("Ready", serving, "AllServe" if serving else "TooFewServe", counts),
+        condition("Progressing", not settled and why is None, "Settled" if settled else "Changing", counts),
+        condition("Degraded", why is not None, "AsWanted" if why is None else "NeedsAttention", why or counts),
     )
     return {
         "observedGeneration": pool["metadata"].get("generation"),
         "replicas": there,
         "readyReplicas": ready,
         "selector": label_selector(selector),
-        "conditions": _since(found, pool, now),
+        "conditions": dated(found, pool, now),
     }
 
 
@@ -83,15 +84,15 @@ def deployment_status(
     all_ready = ready == wanted and not trouble
     why = "; ".join(complaints) or None
     found = (
-        _condition("Ready", all_ready, "AllReady" if all_ready else "NotAllReady", counts),
-        _condition("Progressing", not all_ready and why is None, "Settled" if all_ready else "Changing", counts),
-        _condition("Degraded", why is not None, "AsWanted" if why is None else "NeedsAttention", why or counts),
+        condition("Ready", all_ready, "AllReady" if all_ready else "NotAllReady", counts),
+        condition("Progressing", not all_ready and why is None, "Settled" if all_ready else "Changing", counts),
+        condition("Degraded", why is not None, "AsWanted" if why is None else "NeedsAttention", why or counts),
     )
     return {
         "observedGeneration": deployment["metadata"].get("generation"),
         "ready": f"{ready}/{wanted}",
         "components": components,
-        "conditions": _since(found, deployment, now),
+        "conditions": dated(found, deployment, now),
     }
 
 
@@ -103,10 +104,10 @@ def _why_not(pods: Iterable[Mapping[str, Any]]) -> tuple[str | None, str | None]
         if pod["metadata"].get("deletionTimestamp"):
             continue
         status = pod.get("status") or {}
-        for condition in status.get("conditions") or ():
-            if condition["type"] == "PodScheduled" and condition["status"] == "False":
-                reason = f"cannot be scheduled ({condition.get('message', '')})"
-                pending.append((reason, condition.get("lastTransitionTime", "")))
+        for said in status.get("conditions") or ():
+            if said["type"] == "PodScheduled" and said["status"] == "False":
+                reason = f"cannot be scheduled ({said.get('message', '')})"
+                pending.append((reason, said.get("lastTransitionTime", "")))
         for container in status.get("containerStatuses") or ():
             waiting = (container.get("state") or {}).get("waiting") or {}
             if waiting.get("reason") in _NEEDS_SOMEBODY:
@@ -127,19 +128,3 @@ def _grouped(found: Sequence[tuple[str, str]]) -> str | None:
         )
         or None
     )
-
-
-def _condition(kind: str, holds: bool, reason: str, message: str) -> Object:
-    return {"type": kind, "status": "True" if holds else "False", "reason": reason, "message": message}
-
-
-def _since(found: Sequence[Object], thing: Mapping[str, Any], now: str) -> list[Object]:
-    """With the instant since which each holds, and the generation that it is of."""
-    before = {each["type"]: each for each in (thing.get("status") or {}).get("conditions") or ()}
-    generation = thing["metadata"].get("generation")
-    dated = []
-    for condition in found:
-        old = before.get(condition["type"], {})
-        since = old.get("lastTransitionTime", now) if old.get("status") == condition["status"] else now
-        dated.append(condition | {"lastTransitionTime": since, "observedGeneration": generation})
-    return dated

@@ -5,7 +5,9 @@ give gateways only what it may do itself (`list` and `watch` of EndpointSlices a
 and write one Secret and one configuration, by name. The planner writes scales and Events.
 """
 
-from penstock.operator.objects import GROUP, Object
+from penstock.kubernetes.plural import plural_of
+from penstock.messages.policy_spec import ScalingPolicy
+from penstock.operator.objects import GROUP, Object, object_name
 from penstock.operator.settings import OperatorSettings
 from penstock.operator.webhook.objects import CONFIGURATION, HEALTH, SECRET, webhook_objects
 
@@ -58,6 +60,7 @@ def operator_rules() -> list[Object]:
         _rule(_RBAC, ["roles", "rolebindings"], _WRITE),
         _rule("discovery.k8s.io", ["endpointslices"], _SEE),  # to be able to give it to gateways
         _rule(GROUP, ["scalingpolicies"], _SEE),  # who else owns a count
+        _rule(GROUP, ["scalingpolicies/status"], ["patch"]),
         _rule("", ["events"], ["create"]),
         _rule(
             "admissionregistration.k8s.io",
@@ -73,9 +76,37 @@ def planner_rules() -> list[Object]:
     return [
         _rule(GROUP, ["inferencedeployments", "componentpools"], _SEE),
         _rule(GROUP, ["componentpools/scale"], ["patch"]),
+        _rule(
+            GROUP, ["scalingpolicies"], _SEE
+        ),  # their targets' scales are granted by who owns these (`policy_rights`)
+        _rule(GROUP, ["scalingpolicies/status"], ["patch"]),
         _rule("", ["pods"], _SEE),
         _rule("", ["events"], ["create"]),
     ]
+
+
+def policy_rights(policy: ScalingPolicy, *, namespace: str, planner_namespace: str = "penstock") -> tuple[Object, ...]:
+    """What a policy's planner needs beyond `planner_rules`: the scale of its one target, and to write it if it owns it.
+
+    Args:
+        namespace: of policy and target. planner_namespace: where the planner runs.
+    """
+    reference = policy.spec.scale_target_ref
+    name = object_name("penstock-planner", policy.metadata.name)
+    meta = {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/name": PLANNER}}
+    verbs = ["get", "patch"] if policy.spec.mode == "owner" else ["get"]
+    group = reference.api_version.rpartition("/")[0]
+    rule = _rule(group, [f"{plural_of(reference.kind)}/scale"], verbs, names=[reference.name])
+    return (
+        {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": meta, "rules": [rule]},
+        {
+            "apiVersion": f"{_RBAC}/v1",
+            "kind": "RoleBinding",
+            "metadata": meta,
+            "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": PLANNER, "namespace": planner_namespace}],
+        },
+    )
 
 
 def _rule(group: str, resources: list[str], verbs: list[str], *, names: list[str] | None = None) -> Object:

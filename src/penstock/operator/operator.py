@@ -29,7 +29,7 @@ from penstock.operator.conditions import deployment_status, pool_status
 from penstock.operator.desired.deployment import deployment_objects
 from penstock.operator.desired.pool import pool_objects
 from penstock.operator.objects import API_VERSION, DEPLOYMENT_LABEL, MANAGED_BY, selector_labels
-from penstock.operator.owners import HPA, POLICY, SCALED_OBJECT, Known, second_owners
+from penstock.operator.owners import HPA, POLICY, SCALED_OBJECT, Known, refusal, second_owners
 from penstock.operator.plan import Step, Taken, object_key, owns, steps
 from penstock.operator.queue import WorkQueue
 from penstock.operator.settings import OperatorSettings
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 FIRST_REPLICAS = "penstock-first-replicas"  # a field manager of its own: what it wrote is nobody's to take back
 _WORKERS = 8  # resources that are looked at at a time
 _OURS: Mapping[str, str | None] = {DEPLOYMENT_LABEL: None}
-_PARENTS = ("InferenceDeployment", "ComponentPool")
+_PARENTS = ("InferenceDeployment", "ComponentPool", "ScalingPolicy")
 _SCALERS = ("HorizontalPodAutoscaler", "ScaledObject")  # everybody's: one of others may be a second owner
 _OPTIONAL = (
     ("keda.sh/v1alpha1", "ScaledObject"),
@@ -117,6 +117,10 @@ class Operator:
         for thing in things:
             for named in _parents(thing):
                 self._queue.add(named)
+            if (target := _scaled(thing)) is not None:
+                for policy in self._policies:  # there are few
+                    if (key_of(policy)[0], policy["spec"]["scaleTargetRef"]["name"]) == target:
+                        self._queue.add((POLICY, key_of(policy)))
 
     async def _work(self) -> None:
         while True:
@@ -137,15 +141,36 @@ class Operator:
 
     async def _reconcile(self, named: Named) -> None:
         kind, key = named
-        thing = (self._deployments if kind == "InferenceDeployment" else self._pools).get(key)
+        mirrors = {"InferenceDeployment": self._deployments, "ComponentPool": self._pools, POLICY: self._policies}
+        thing = mirrors[kind].get(key)
         if thing is None or thing["metadata"].get("deletionTimestamp"):
             return  # what it owns goes with it: the API server's garbage collector does that
         if kind == "InferenceDeployment":
             await self._deployment(thing)
-        else:
+        elif kind == "ComponentPool":
             await self._pool(thing)
+        else:
+            await self._policy(thing)
 
-    # --- the two kinds
+    # --- the three kinds
+
+    async def _policy(self, thing: Object) -> None:
+        """Say who else owns its target's count; all the rest of it is the planner's."""
+        sentence = refusal(POLICY, thing, self._known)
+        before = (thing.get("status") or {}).get("secondOwner")
+        if sentence == before:
+            return
+        namespace, name = key_of(thing)
+        if sentence is not None:
+            await self._warn(POLICY, thing, sentence)
+        await self._client.patch(
+            type(thing).Status,  # type: ignore[attr-defined]
+            name,
+            {"status": {"secondOwner": sentence}},
+            namespace=namespace,
+            patch_type=PatchType.MERGE,
+            field_manager=MANAGED_BY,
+        )
 
     async def _deployment(self, thing: Object) -> None:
         namespace, name = key_of(thing)
@@ -193,15 +218,7 @@ class Operator:
         status = pool_status(thing, owned, pods, selector=selector, trouble=trouble, now=_now())
         for sentence in second:
             if sentence not in _degraded(thing):
-                said = event_about(
-                    *(API_VERSION, "ComponentPool", thing),
-                    reason="SecondOwner",
-                    message=sentence,
-                    by=MANAGED_BY,
-                    now=datetime.now(UTC),
-                    type="Warning",
-                )
-                await self._client.create(kind_of("v1", "Event").from_dict(said))
+                await self._warn("ComponentPool", thing, sentence)
         await self._say(thing, status)
 
     # --- writing
@@ -256,6 +273,18 @@ class Operator:
             kind, name, thing, namespace=namespace, patch_type=PatchType.APPLY, field_manager=MANAGED_BY, force=True
         )
 
+    async def _warn(self, kind: str, thing: Object, sentence: str) -> None:
+        """An Event of a second owner."""
+        said = event_about(
+            *(API_VERSION, kind, thing),
+            reason="SecondOwner",
+            message=sentence,
+            by=MANAGED_BY,
+            now=datetime.now(UTC),
+            type="Warning",
+        )
+        await self._client.create(kind_of("v1", "Event").from_dict(said))
+
     async def _say(self, thing: Object, status: dict[str, Any]) -> None:
         """Write the status, if it says anything new."""
         if thing.get("status") == status:
@@ -284,8 +313,15 @@ def _parents(thing: Object) -> Iterator[Named]:
             yield reference["kind"], (namespace, reference["name"])
     if own == "Pod":
         yield "ComponentPool", (namespace, _pool_of(thing))
-    if own in _SCALERS or own == POLICY:  # a pool and its Deployment have one name
-        yield "ComponentPool", (namespace, thing["spec"]["scaleTargetRef"]["name"])
+    target = _scaled(thing)
+    if target is not None:  # a pool and its Deployment have one name
+        yield "ComponentPool", target
+
+
+def _scaled(thing: Object) -> Key | None:
+    """Namespace and name of what a scaler scales; None for anything else."""
+    name = ((thing.get("spec") or {}).get("scaleTargetRef") or {}).get("name")
+    return None if name is None else (key_of(thing)[0], name)
 
 
 def _pool_of(pod: Object) -> str:

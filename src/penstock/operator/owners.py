@@ -50,7 +50,7 @@ class Known:
 def target_of(kind: str, scaler: Object) -> Target | None:
     """Where a scaler points; None, if it does not say, or only advises."""
     spec = scaler.get("spec") or {}
-    if kind == POLICY and spec.get("mode") == "advise":
+    if kind == POLICY and spec.get("mode") != "owner":
         return None
     reference = spec.get("scaleTargetRef") or {}
     if not reference.get("name"):

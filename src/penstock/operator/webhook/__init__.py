@@ -1,7 +1,6 @@
 """The validating webhook: nobody becomes a second owner of a count, nor writes one that is another's.
 
 review.py         a request of the API server in, a refusal or nothing out; pure
-plural.py         the resource of a kind
 certificates.py   a throw-away authority and the certificate that it signs; pure but for keys and clock
 objects.py        its Service and configuration; pure
 trust.py          keeps Secret, certificate and configuration in step

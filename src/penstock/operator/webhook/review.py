@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.kubernetes.plural import plural_of
 from penstock.operator.objects import GROUP
 from penstock.operator.owners import (
     HPA,
@@ -27,7 +28,6 @@ from penstock.operator.owners import (
     target_of,
     where_set,
 )
-from penstock.operator.webhook.plural import plural_of
 
 Request = Mapping[str, Any]
 

@@ -1,0 +1,160 @@
+"""ScalingPolicies on a real control plane: the planner scales what others made, from their own metrics."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from control_plane import ControlPlane
+from machine_set import MachineSet
+from test_definitions import defined as defined
+from test_one_owner import condition, hpa, refused
+from test_one_owner import guarded as guarded
+from test_operator import GROUP, NODE, PENSTOCK, Running, apply, as_account, custom
+
+from penstock.messages.policy_spec import ScalingPolicy
+from penstock.operator.install import policy_rights
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # the first build takes minutes
+
+Thing = dict[str, Any]
+ENGINE = {
+    "stepTime": {"baseSeconds": 0.02, "prefillTokenSeconds": 4e-4},
+    "startup": {"coldSeconds": 2, "warmSeconds": 2},
+}
+SLOW = ["--base-s", "0.02", "--prefill-token-s", "4e-4"]
+
+
+def llama() -> Thing:
+    """A Deployment of engines that say what vLLM says, of which nothing of ours knows."""
+    own = "$(POD_IP)"
+    args = ["worker", "--id", "$(POD_NAME)", "--role", "worker", "--model", "m", "--host", own, "--port", "8000", *SLOW]
+    container = {
+        "name": "engine",
+        "image": "penstock",
+        "args": args,
+        "env": [
+            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        ],
+        "readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 1},
+    }
+    labels = {"app": "llama"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "llama"}, "spec": spec}
+
+
+def policy(target: Thing, metrics: Thing, *, mode: str, **autoscaling: Any) -> Thing:
+    by_planner = {"by": "planner", "min": 1, "max": 2, "coolInSeconds": 5, "intervalSeconds": 2}
+    spec = {
+        "scaleTargetRef": target,
+        "mode": mode,
+        "metrics": metrics,
+        "slo": {"ttftSeconds": 0.5, "itlSeconds": 0.05},
+        "engine": ENGINE,
+        "autoscaling": by_planner | autoscaling,
+    }
+    return {"apiVersion": GROUP, "kind": "ScalingPolicy", "metadata": {"name": "p"}, "spec": spec}
+
+
+def grant(plane: ControlPlane, space: str, thing: Thing) -> None:
+    """What `penstock render` prints for the policy."""
+    for made in policy_rights(ScalingPolicy.model_validate(thing), namespace=space, planner_namespace=space):
+        apply(plane, space, made)
+
+
+@contextmanager
+def planning(plane: ControlPlane, space: str) -> Iterator[None]:
+    """A planner with its own account."""
+    asked = [*PENSTOCK, "planner", "--cluster", "--namespace", space]
+    kubeconfig = as_account(plane, space, "penstock-planner")
+    process = plane.namespace.start(["env", f"KUBECONFIG={kubeconfig}", *asked], plane.folder / f"planner-{space}.log")
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def status(plane: ControlPlane, space: str, kind: str) -> Thing:
+    """A condition of the policy. Raises: LookupError, before there is one."""
+    return condition(custom(plane, space, "scalingpolicies", "p"), kind)
+
+
+def events(plane: ControlPlane, space: str, reason: str) -> list[str]:
+    found = plane.api.items(f"/api/v1/namespaces/{space}/events")
+    return [one["message"] for one in found if one["reason"] == reason]
+
+
+def load(plane: ControlPlane, space: str, requests: int) -> "subprocess.Popen[bytes]":
+    """Six requests a second, straight to the one pod that there is."""
+    pods = plane.api.items(f"/api/v1/namespaces/{space}/pods?labelSelector=app=llama")
+    url = f"http://{pods[0]['status']['podIP']}:8000"
+    trace = plane.folder / f"{space}.jsonl"
+    lines = (
+        json.dumps({"arrival_s": number / 6, "input_tokens": 300, "output_tokens": 20}) for number in range(requests)
+    )
+    trace.write_text("\n".join(lines) + "\n")
+    return plane.namespace.start([*PENSTOCK, "load", url, "--trace", str(trace)], plane.folder / f"load-{space}.log")
+
+
+def test_a_deployment_of_others_is_advised_then_scaled_and_has_one_owner(
+    defined: ControlPlane, machines: Callable[..., MachineSet], guarded: Running, space: str
+) -> None:
+    """From vLLM's names, without a gateway of ours; first nothing is written, and a second owner is refused."""
+    machines(nodes=[NODE], images={"penstock": PENSTOCK})
+    apply(defined, space, llama())
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "llama"}
+    advice = policy(target, {"source": "vllm"}, mode="advise")
+    apply(defined, space, advice)
+    path = f"/apis/apps/v1/namespaces/{space}/deployments/llama"
+
+    def replicas() -> int:
+        return int(defined.api.get(path)["spec"]["replicas"])
+
+    with planning(defined, space):
+        # Nobody granted it the scale yet, which the status says with what to do.
+        defined.until(lambda: "penstock render" in status(defined, space, "Degraded")["message"])
+        grant(defined, space, advice)
+        defined.until(lambda: status(defined, space, "Ready")["status"] == "True", 90)
+        loading = load(defined, space, 150)
+        try:
+            message = defined.until(lambda: events(defined, space, "Advised"), 90)[0]
+            assert message.startswith("would scale Deployment llama from 1 to ")
+            assert replicas() == 1
+            assert status(defined, space, "Scaling")["reason"] == "Advising"
+            assert events(defined, space, "Scaled") == []
+            owner = policy(target, {"source": "vllm"}, mode="owner")
+            grant(defined, space, owner)
+            apply(defined, space, owner)
+            defined.until(lambda: replicas() >= 2, 90)
+            assert all("one replica holds" in message for message in events(defined, space, "Scaled"))
+            said = defined.until(
+                lambda: refused(
+                    defined, space, "create", "--dry-run=server", "-f", "-", given=hpa("Deployment", "llama")
+                )
+            )
+            assert "HorizontalPodAutoscaler mine: spec.scaleTargetRef: Deployment llama is scaled by" in said
+            assert "set mode: advise in ScalingPolicy p, or delete one of the two" in said
+            said = refused(defined, space, "scale", "deployment/llama", "--replicas=9")
+            assert "alice may not write it, for ScalingPolicy p owns it" in said
+            defined.until(lambda: loading.poll() is not None, 120)
+            defined.until(lambda: replicas() == 1, 120)
+        finally:
+            loading.kill()
+            loading.wait()
+        # One that came while nobody asked the webhook: the planner stands back for it.
+        guarded.kill()
+        assert refused(defined, space, "create", "-f", "-", given=hpa("Deployment", "llama")) == ""
+        defined.api.delete(f"/apis/coordination.k8s.io/v1/namespaces/{space}/leases/penstock-operator")  # else 15 s
+        guarded.begin()
+        defined.until(lambda: status(defined, space, "Scaling")["reason"] == "SecondOwner")
+        assert "HorizontalPodAutoscaler mine already" in status(defined, space, "Degraded")["message"]
+        defined.kubectl("-n", space, "delete", "hpa", "mine")
+        defined.until(lambda: status(defined, space, "Scaling")["status"] == "True")
+    log = (defined.folder / f"planner-{space}.log").read_text()
+    assert "ERROR" not in log, log[-3000:]
+    assert "forbidden" not in guarded.log.read_text()
