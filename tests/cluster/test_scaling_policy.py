@@ -2,8 +2,10 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,8 @@ from penstock.operator.install import policy_rights
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # the first build takes minutes
 
 Thing = dict[str, Any]
+DYNAMO = Path(__file__).with_name("dynamo.yaml")
+DYNAMO_METRICS = str(Path(__file__).with_name("dynamo_metrics.py"))
 ENGINE = {
     "stepTime": {"baseSeconds": 0.02, "prefillTokenSeconds": 4e-4},
     "startup": {"coldSeconds": 2, "warmSeconds": 2},
@@ -27,24 +31,34 @@ ENGINE = {
 SLOW = ["--base-s", "0.02", "--prefill-token-s", "4e-4"]
 
 
-def llama() -> Thing:
-    """A Deployment of engines that say what vLLM says, of which nothing of ours knows."""
-    own = "$(POD_IP)"
-    args = ["worker", "--id", "$(POD_NAME)", "--role", "worker", "--model", "m", "--host", own, "--port", "8000", *SLOW]
-    container = {
-        "name": "engine",
+def of_others(name: str, port: int, **container: Any) -> Thing:
+    """A Deployment of one pod, of which nothing of ours knows."""
+    made = {
+        "name": "main",
         "image": "penstock",
-        "args": args,
         "env": [
             {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         ],
-        "readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 1},
+        "readinessProbe": {"httpGet": {"path": "/health", "port": port}, "periodSeconds": 1},
+        **container,
     }
-    labels = {"app": "llama"}
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [made]}}
     spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "llama"}, "spec": spec}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
+def llama() -> Thing:
+    """Engines that say what vLLM says."""
+    own = "$(POD_IP)"
+    args = ["worker", "--id", "$(POD_NAME)", "--role", "worker", "--model", "m", "--host", own, "--port", "8000", *SLOW]
+    return of_others("llama", 8000, args=args)
+
+
+def of_dynamo(part: str, port: int) -> Thing:
+    """A process that says what Dynamo says."""
+    return of_others(part, port, command=[sys.executable, DYNAMO_METRICS, "$(POD_IP)", str(port), part])
 
 
 def policy(target: Thing, metrics: Thing, *, mode: str, **autoscaling: Any) -> Thing:
@@ -120,7 +134,7 @@ def test_a_deployment_of_others_is_advised_then_scaled_and_has_one_owner(
         defined.until(lambda: "penstock render" in status(defined, space, "Degraded")["message"])
         grant(defined, space, advice)
         defined.until(lambda: status(defined, space, "Ready")["status"] == "True", 90)
-        loading = load(defined, space, 150)
+        loading = load(defined, space, 120)
         try:
             message = defined.until(lambda: events(defined, space, "Advised"), 90)[0]
             assert message.startswith("would scale Deployment llama from 1 to ")
@@ -157,4 +171,49 @@ def test_a_deployment_of_others_is_advised_then_scaled_and_has_one_owner(
         defined.until(lambda: status(defined, space, "Scaling")["status"] == "True")
     log = (defined.folder / f"planner-{space}.log").read_text()
     assert "ERROR" not in log, log[-3000:]
+    assert "forbidden" not in log, log[-3000:]
     assert "forbidden" not in guarded.log.read_text()
+
+
+@pytest.fixture
+def dynamo(defined: ControlPlane) -> Iterator[ControlPlane]:
+    """With Dynamo's definition."""
+    defined.kubectl("apply", "--server-side", "-f", str(DYNAMO))
+    defined.kubectl("wait", "--for=condition=established", "crd/dynamographdeploymentscalingadapters.nvidia.com")
+    yield defined
+    defined.kubectl("delete", "-f", str(DYNAMO))
+
+
+def test_a_service_of_dynamo_is_advised_then_scaled_through_its_adapter(
+    dynamo: ControlPlane, machines: Callable[..., MachineSet], guarded: Running, space: str
+) -> None:
+    """Demand and latencies by its frontends, the rest by its workers; Dynamo's operator is not here to follow."""
+    machines(nodes=[NODE], images={"penstock": PENSTOCK})
+    for part, port in (("frontend", 8000), ("worker", 9090)):
+        apply(dynamo, space, of_dynamo(part, port))
+    target = {"apiVersion": "nvidia.com/v1alpha1", "kind": "DynamoGraphDeploymentScalingAdapter", "name": "g-worker"}
+    adapters = f"/apis/nvidia.com/v1alpha1/namespaces/{space}/dynamographdeploymentscalingadapters"
+    body = {"replicas": 1, "dgdRef": {"name": "g", "serviceName": "Worker"}}
+    dynamo.api.create(adapters, {**target, "metadata": {"name": "g-worker"}, "spec": body})
+    dynamo.api.patch(f"{adapters}/g-worker/status", {"status": {"replicas": 1, "selector": "app=worker"}})
+
+    def replicas() -> int:
+        return int(dynamo.api.get(f"{adapters}/g-worker")["spec"]["replicas"])
+
+    metrics = {"source": "dynamo", "port": 9090, "frontend": {"selector": {"app": "frontend"}, "port": 8000}}
+    advice, owner = (policy(target, metrics, mode=mode) for mode in ("advise", "owner"))
+    grant(dynamo, space, owner)
+    apply(dynamo, space, advice)
+    with planning(dynamo, space):
+        message = dynamo.until(lambda: events(dynamo, space, "Advised"), 90)[0]
+        assert message.startswith("would scale DynamoGraphDeploymentScalingAdapter g-worker from 1 to 2: ")
+        assert replicas() == 1
+        apply(dynamo, space, owner)
+        dynamo.until(lambda: replicas() == 2, 90)
+        scaler = hpa("DynamoGraphDeploymentScalingAdapter", "g-worker")
+        scaler["spec"]["scaleTargetRef"] = target
+        said = dynamo.until(lambda: refused(dynamo, space, "create", "--dry-run=server", "-f", "-", given=scaler))
+        assert "DynamoGraphDeploymentScalingAdapter g-worker is scaled by ScalingPolicy p already" in said
+        said = refused(dynamo, space, "scale", "dgdsa/g-worker", "--replicas=9")
+        assert "alice may not write it, for ScalingPolicy p owns it" in said
+        dynamo.until(lambda: replicas() == 1, 120)
