@@ -20,6 +20,7 @@ from penstock.messages.parse_spec import json_schema
 from penstock.simulator import metrics_spec, price_spec, world_spec
 from penstock.telemetry.control_metrics import ControlMetrics
 from penstock.telemetry.gateway_metrics import GatewayMetrics
+from penstock.telemetry.planner_metrics import PlannerMetrics
 from penstock.telemetry.vllm_metrics import EngineGauges, VllmMetrics
 from penstock.workload import workload_spec
 
@@ -223,10 +224,12 @@ def _metrics_page() -> Iterator[str]:
         max_model_len=1,
         gauges=lambda: EngineGauges(running=0, waiting=0, deferred=0, kv_usage=0.0),
     )
+    planner = PlannerMetrics(lambda: 0.0)
     yield "# Metrics\n\nMade by `make docs`. Prometheus names; latencies in seconds."
     for title, registry in (
         ("Gateway", gateway.registry),
         ("Control loop", control.registry),
+        ("Planner of a cluster", planner.registry),
         ("Simulated worker, by vLLM's names", worker.registry),
     ):
         yield f"\n## {title}\n\n| metric | type | what it is |\n|---|---|---|"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from api_client import fetch
 from control_plane import ControlPlane
 from machine_set import MachineSet
 from test_definitions import defined as defined
@@ -17,7 +18,7 @@ from test_one_owner import guarded as guarded
 from test_operator import GROUP, NODE, PENSTOCK, Running, apply, as_account, custom
 
 from penstock.messages.policy_spec import ScalingPolicy
-from penstock.operator.install import policy_rights
+from penstock.operator.install import METRICS_PORT, policy_rights
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # the first build takes minutes
 
@@ -83,7 +84,7 @@ def grant(plane: ControlPlane, space: str, thing: Thing) -> None:
 @contextmanager
 def planning(plane: ControlPlane, space: str) -> Iterator[None]:
     """A planner with its own account."""
-    asked = [*PENSTOCK, "planner", "--cluster", "--namespace", space]
+    asked = [*PENSTOCK, "planner", "--cluster", "--namespace", space, "--metrics-port", str(METRICS_PORT)]
     kubeconfig = as_account(plane, space, "penstock-planner")
     process = plane.namespace.start(["env", f"KUBECONFIG={kubeconfig}", *asked], plane.folder / f"planner-{space}.log")
     try:
@@ -139,6 +140,10 @@ def test_a_deployment_of_others_is_advised_then_scaled_and_has_one_owner(
             message = defined.until(lambda: events(defined, space, "Advised"), 90)[0]
             assert message.startswith("would scale Deployment llama from 1 to ")
             assert replicas() == 1
+            told = fetch(defined.namespace, f"http://127.0.0.1:{METRICS_PORT}/metrics")[1]
+            labels = f'component="p",name="scalingpolicies/p",namespace="{space}"'
+            assert f"penstock_planner_wanted_replicas{{{labels}}} 2.0" in told
+            assert f"penstock_planner_desired_replicas{{{labels}}} 1.0" in told
             assert status(defined, space, "Scaling")["reason"] == "Advising"
             assert events(defined, space, "Scaled") == []
             owner = policy(target, {"source": "vllm"}, mode="owner")

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from penstock.errors import InputError
 from penstock.messages.decision import Decision
 from penstock.messages.observation import Observation
 from penstock.messages.spec import DeploymentBody
+
+if TYPE_CHECKING:
+    from penstock.telemetry.planner_metrics import PlannerMetrics
 
 
 def planner(
@@ -38,6 +41,15 @@ def planner(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With --cluster: Events say what would be done; nothing is.")
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            help="With --cluster: port of /metrics: what each loop wants. Default: none.",
+            min=1,
+            max=65_535,
+            show_default=False,
+        ),
+    ] = None,
     for_s: Annotated[
         float | None, typer.Option("--for", help="Seconds to watch; default: until Ctrl-C.", min=0, show_default=False)
     ] = None,
@@ -56,10 +68,11 @@ def planner(
                 "--cluster", "given with a file, --gateway, --worker, --replay or --json", "leave these out"
             )
         log_to_stderr()
-        asyncio.run(_scale(namespace, dry_run, for_s, out))
+        asyncio.run(_scale(namespace, dry_run, metrics_port, for_s, out))
         return
-    if namespace is not None or dry_run:
-        raise InputError("--namespace, --dry-run", "given without --cluster", "add it, or leave them out")
+    if namespace is not None or dry_run or metrics_port is not None:
+        given = "--namespace, --dry-run, --metrics-port"
+        raise InputError(given, "given without --cluster", "add it, or leave them out")
     if spec is None:
         raise InputError("SPEC", "missing", "name a deployment file, or give --cluster")
     from penstock.autoscale.sentences import explain
@@ -82,7 +95,9 @@ def planner(
         print_text(explain(made))
 
 
-async def _scale(namespace: str | None, dry_run: bool, for_s: float | None, out: Path | None) -> None:
+async def _scale(
+    namespace: str | None, dry_run: bool, metrics_port: int | None, for_s: float | None, out: Path | None
+) -> None:
     try:
         from lightkube import AsyncClient
         from lightkube.core.exceptions import ConfigError
@@ -102,13 +117,17 @@ async def _scale(namespace: str | None, dry_run: bool, for_s: float | None, out:
             "--cluster", f"no cluster is configured ({error})", "run it in a pod, or set KUBECONFIG"
         ) from error
     async with contextlib.AsyncExitStack() as stack:
+        metrics = _serve_metrics(metrics_port, stack)
 
         def listeners(key: tuple[str, str]) -> list[Listener]:
-            if out is None:
-                return []
-            journal = Journal(out / key[0] / key[1])
-            stack.callback(journal.close)
-            return [journal]
+            found: list[Listener] = []
+            if metrics is not None:
+                found.append(metrics.listener(*key))
+            if out is not None:
+                journal = Journal(out / key[0] / key[1])
+                stack.callback(journal.close)
+                found.append(journal)
+            return found
 
         session = await stack.enter_async_context(open_session())
         planner = ClusterPlanner(client, session, namespace=namespace, listeners=listeners, dry_run=dry_run)
@@ -116,6 +135,33 @@ async def _scale(namespace: str | None, dry_run: bool, for_s: float | None, out:
         end_on_signals(work.cancel)
         with contextlib.suppress(asyncio.CancelledError, TimeoutError):
             await asyncio.wait_for(work, for_s)
+
+
+def _serve_metrics(port: int | None, stack: contextlib.AsyncExitStack) -> "PlannerMetrics | None":
+    """What the loops tell, at a port while the stack lasts. Raises: InputError, if it is taken."""
+    if port is None:
+        return None
+    import time
+
+    from prometheus_client import start_http_server
+
+    from penstock.telemetry.planner_metrics import PlannerMetrics
+
+    metrics = PlannerMetrics(time.monotonic)
+    try:
+        server, thread = start_http_server(port, registry=metrics.registry)
+    except OSError as error:
+        raise InputError(
+            f"--metrics-port {port}", f"cannot listen there ({error.strerror})", "name a free port"
+        ) from error
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    stack.callback(end)
+    return metrics
 
 
 def _replay(spec: DeploymentBody, history: Path, out: Path | None) -> list[Decision]:

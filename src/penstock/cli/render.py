@@ -40,6 +40,10 @@ def render(
         str | None,
         typer.Option(help="TriggerAuthentication by which KEDA asks, if it must.", show_default=False),
     ] = None,
+    planner_namespace: Annotated[
+        str | None,
+        typer.Option(help="Where the planner runs, for a ScalingPolicy. Default: penstock.", show_default=False),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON list on stdout, instead of YAML.")] = False,
 ) -> None:
     """Print the manifests that the operator would apply; of a ScalingPolicy, its rights. Changes nothing."""
@@ -62,7 +66,12 @@ def render(
     elif (policy := _policy(spec)) is not None:
         if what is not What.KUBERNETES:
             raise InputError(f"--for {what.value}", f"{spec} is a ScalingPolicy", "leave it out")
-        objects = policy_rights(policy, namespace=namespace or policy.metadata.namespace or "default")
+        objects = policy_rights(
+            policy,
+            namespace=namespace or policy.metadata.namespace or "default",
+            planner_namespace=planner_namespace or "penstock",
+        )
+        planner_namespace = None
     else:
         deployment = read_spec(spec)
         objects = rendered(deployment, namespace or deployment.metadata.namespace or "default", settings)
@@ -74,6 +83,8 @@ def render(
                     f"none has autoscaling by {what.value}",
                     "give one such an owner, or leave out --for",
                 )
+    if planner_namespace is not None:
+        raise InputError("--planner-namespace", "given without a ScalingPolicy", "leave it out")
     if json:
         print_document(list(objects))
     else:

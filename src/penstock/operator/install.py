@@ -14,6 +14,7 @@ from penstock.operator.webhook.objects import CONFIGURATION, HEALTH, SECRET, web
 OPERATOR, PLANNER = "penstock-operator", "penstock-planner"
 _RBAC = "rbac.authorization.k8s.io"
 WEBHOOK_PORT = 9443
+METRICS_PORT = 8080
 _SEE = ["list", "watch"]
 _WRITE = ["get", *_SEE, "create", "patch", "delete"]
 
@@ -37,7 +38,9 @@ def install_objects(settings: OperatorSettings, *, namespace: str = "penstock") 
         _deployment(OPERATOR, namespace, settings, ["operator", *given], replicas=2, https=WEBHOOK_PORT),
         *webhook_objects(namespace, WEBHOOK_PORT, {"app.kubernetes.io/name": OPERATOR}),
         *_account(PLANNER, namespace, cluster_rules=planner_rules()),
-        _deployment(PLANNER, namespace, settings, ["planner", "--cluster"], replicas=1),
+        _deployment(
+            PLANNER, namespace, settings, ["planner", "--cluster", "--metrics-port", str(METRICS_PORT)], replicas=1
+        ),
     )
 
 
