@@ -134,8 +134,10 @@ def test_a_second_owner_is_refused_and_the_owner_is_not(defined: ControlPlane, g
     events = f"/api/v1/namespaces/{space}/events"
     told = [one["message"] for one in defined.api.items(events) if one["reason"] == "SecondOwner"]
     assert told == [sentence]
-    defined.kubectl("-n", space, "delete", "hpa", "mine")
+    elsewhere = json.dumps({"spec": {"scaleTargetRef": {"name": "d-free"}}})
+    defined.kubectl("-n", space, "patch", "hpa", "mine", "--type=merge", "-p", elsewhere)
     defined.until(lambda: condition(pool_now(), "Degraded")["status"] == "False")
+    defined.kubectl("-n", space, "delete", "hpa", "mine")
     with pytest.raises(ApiError):
         defined.api.get(f"/apis/autoscaling/v2/namespaces/{space}/horizontalpodautoscalers/mine")
     # Its certificate was about to end, and was made anew; the authority of before is trusted beside the new one.

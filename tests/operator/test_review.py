@@ -50,7 +50,7 @@ def below() -> Thing:
 
 def scaler(target: Thing, name: str = "mine", owners: list[Thing] | None = None, **spec: Any) -> Thing:
     meta: Thing = {"name": name, "namespace": "n", "ownerReferences": owners or []}
-    return {"metadata": meta, "spec": {"scaleTargetRef": target, **spec}}
+    return {"metadata": meta, "spec": {"scaleTargetRef": target, "mode": "owner", **spec}}  # read of policies only
 
 
 def known(by: str = "planner", **scalers: list[Thing]) -> Known:
@@ -218,6 +218,22 @@ def test_the_target_of_a_policy_is_written_by_the_planner() -> None:
         assert (review(request, there, WRITERS) is not None) == refused
         other = counted(*resource, user, after=scale(5, "b"), before=scale(2, "b"))
         assert review(other, there, WRITERS) is None
+
+
+def test_the_count_of_a_target_for_which_the_planner_stands_back_is_the_others() -> None:
+    """Else neither would write it."""
+    adapter = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"}
+    policy = scaler(adapter, "p", mode="owner")
+    request = counted("apps", "deployments", HPA_CONTROLLER, after=scale(5, "theirs"), before=scale(2, "theirs"))
+    assert review(request, known(**{POLICY: [policy]}), WRITERS)
+    assert review(request, known(**{POLICY: [policy | {"status": {"secondOwner": "HPA"}}]}), WRITERS) is None
+
+
+def test_an_external_pool_that_a_policy_owns_is_written_by_the_planner() -> None:
+    there = known("external", **{POLICY: [scaler(POOL_TARGET, "p", mode="owner")]})
+    for user, refused in (("alice", True), (PLANNER, False)):
+        request = counted("penstock.dev", "componentpools", user, after=scale(5), before=scale(2))
+        assert (review(request, there, WRITERS) is not None) == refused
 
 
 def test_a_write_that_changes_no_count_is_let_through() -> None:

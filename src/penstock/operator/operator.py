@@ -77,6 +77,7 @@ class Operator:
         self._client = client
         self._settings = settings
         self._queue: WorkQueue[Named] = WorkQueue()
+        self._pointed: dict[Named, Key] = {}  # where scalers pointed last, to look there when they point elsewhere
 
         def mirror(api_version: str, kind: str, labels: Mapping[str, str | None]) -> Mirror:
             return Mirror(client, kind_of(api_version, kind), namespace=namespace, labels=labels, changed=self._changed)
@@ -87,14 +88,13 @@ class Operator:
         self._children = {of: mirror(*of, {} if of[1] in _SCALERS else _OURS) for of in _CHILDREN}
         self._children[API_VERSION, "ComponentPool"] = self._pools
         self._policies = mirror(API_VERSION, "ScalingPolicy", {})
+        self._scalers = {
+            HPA: self._children["autoscaling/v2", HPA],
+            SCALED_OBJECT: self._children["keda.sh/v1alpha1", SCALED_OBJECT],
+            POLICY: self._policies,
+        }
         self._known = Known(
-            pool=self._pools.get,
-            deployment=self._children["apps/v1", "Deployment"].get,
-            scalers={
-                HPA: self._children["autoscaling/v2", HPA],
-                SCALED_OBJECT: self._children["keda.sh/v1alpha1", SCALED_OBJECT],
-                POLICY: self._policies,
-            },
+            pool=self._pools.get, deployment=self._children["apps/v1", "Deployment"].get, scalers=self._scalers
         )
 
     async def run(self) -> None:
@@ -117,10 +117,21 @@ class Operator:
         for thing in things:
             for named in _parents(thing):
                 self._queue.add(named)
-            if (target := _scaled(thing)) is not None:
-                for policy in self._policies:  # there are few
-                    if (key_of(policy)[0], policy["spec"]["scaleTargetRef"]["name"]) == target:
-                        self._queue.add((POLICY, key_of(policy)))
+            self._scaler_changed(thing)
+
+    def _scaler_changed(self, thing: Object) -> None:
+        """An HPA, ScaledObject or policy came, went, or points elsewhere: pools and policies may have another owner."""
+        kind, target = type(thing).__name__, _scaled(thing)
+        if target is None or kind not in self._scalers:
+            return
+        named = kind, key_of(thing)
+        for key in {target, self._pointed.pop(named, target)}:  # a pool and its Deployment have one name
+            self._queue.add(("ComponentPool", key))
+            for policy in self._policies:  # there are few
+                if _scaled(policy) == key:
+                    self._queue.add((POLICY, key_of(policy)))
+        if self._scalers[kind].get(named[1]) is not None:
+            self._pointed[named] = target
 
     async def _work(self) -> None:
         while True:
@@ -313,9 +324,6 @@ def _parents(thing: Object) -> Iterator[Named]:
             yield reference["kind"], (namespace, reference["name"])
     if own == "Pod":
         yield "ComponentPool", (namespace, _pool_of(thing))
-    target = _scaled(thing)
-    if target is not None:  # a pool and its Deployment have one name
-        yield "ComponentPool", target
 
 
 def _scaled(thing: Object) -> Key | None:

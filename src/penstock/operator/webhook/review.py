@@ -104,6 +104,8 @@ def _count(request: Request, resource: tuple[str, str], known: Known, writers: W
     if user in writers.planner:
         return None
     for policy in known.scalers.get(POLICY, ()):
+        if (policy.get("status") or {}).get("secondOwner"):
+            continue  # the planner stands back for that one: if it could not write either, nobody would
         owned = target_of(POLICY, policy)
         if owned and (owned.namespace, owned.group, plural_of(owned.kind), owned.name) == (namespace, *resource, name):
             return (
