@@ -53,6 +53,14 @@ def test_all_serve() -> None:
     assert said["observedGeneration"] == 4
 
 
+def test_a_second_owner_is_somebodys_business_and_no_outage() -> None:
+    said = pool_status(
+        pool(), deployment(2, 2), (), selector={"a": "1"}, trouble=None, second=["HPA a: no", "HPA b: no"], now=NOW
+    )
+    assert states(said) == {"Ready": "True", "Progressing": "False", "Degraded": "True"}
+    assert message(said, "Degraded") == "HPA a: no; HPA b: no"
+
+
 def test_before_there_is_anything_it_is_on_its_way() -> None:
     assert states(status(pool(), None)) == {"Ready": "False", "Progressing": "True", "Degraded": "False"}
 

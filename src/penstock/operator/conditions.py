@@ -28,6 +28,7 @@ def pool_status(
     *,
     selector: Mapping[str, str],
     trouble: str | None,
+    second: Sequence[str] = (),
     now: str,
 ) -> Object:
     """The status of a ComponentPool.
@@ -36,6 +37,7 @@ def pool_status(
         deployment: the one that it owns, if it is there yet.
         pods: its pods.
         trouble: why what should exist could not be made to; None if it was.
+        second: why others own its count too.
         now: the instant, RFC 3339.
     """
     said = (deployment or {}).get("status") or {}
@@ -43,7 +45,7 @@ def pool_status(
     there, ready = said.get("replicas", 0), said.get("readyReplicas", 0)
     updated = said.get("updatedReplicas", 0)
     pending, broken = _why_not(pods)
-    why = trouble or broken
+    why = "; ".join(filter(None, (trouble or broken, *second))) or None
     serving = ready >= wanted and trouble is None
     settled = serving and there == wanted and updated == wanted
     counts = "; ".join(filter(None, (f"{ready} of {wanted} pods serve", pending)))

@@ -20,7 +20,6 @@ from lightkube.types import CascadeType, PatchType
 from pydantic import ValidationError
 
 from penstock.errors import InputError
-from penstock.kubernetes.events import event_about
 from penstock.kubernetes.kinds import kind_of
 from penstock.kubernetes.mirror import Key, Mirror, Object, key_of
 from penstock.messages.pool_spec import PoolBody
@@ -29,9 +28,10 @@ from penstock.operator.conditions import deployment_status, pool_status
 from penstock.operator.desired.deployment import deployment_objects
 from penstock.operator.desired.pool import pool_objects
 from penstock.operator.objects import API_VERSION, DEPLOYMENT_LABEL, MANAGED_BY, selector_labels
-from penstock.operator.owners import HPA, POLICY, SCALED_OBJECT, Known, refusal, second_owners
+from penstock.operator.owners import HPA, POLICY, SCALED_OBJECT
 from penstock.operator.plan import Step, Taken, object_key, owns, steps
 from penstock.operator.queue import WorkQueue
+from penstock.operator.second_owners import SecondOwners
 from penstock.operator.settings import OperatorSettings
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,6 @@ class Operator:
         self._client = client
         self._settings = settings
         self._queue: WorkQueue[Named] = WorkQueue()
-        self._pointed: dict[Named, Key] = {}  # where scalers pointed last, to look there when they point elsewhere
 
         def mirror(api_version: str, kind: str, labels: Mapping[str, str | None]) -> Mirror:
             return Mirror(client, kind_of(api_version, kind), namespace=namespace, labels=labels, changed=self._changed)
@@ -88,14 +87,12 @@ class Operator:
         self._children = {of: mirror(*of, {} if of[1] in _SCALERS else _OURS) for of in _CHILDREN}
         self._children[API_VERSION, "ComponentPool"] = self._pools
         self._policies = mirror(API_VERSION, "ScalingPolicy", {})
-        self._scalers = {
+        scalers = {
             HPA: self._children["autoscaling/v2", HPA],
             SCALED_OBJECT: self._children["keda.sh/v1alpha1", SCALED_OBJECT],
             POLICY: self._policies,
         }
-        self._known = Known(
-            pool=self._pools.get, deployment=self._children["apps/v1", "Deployment"].get, scalers=self._scalers
-        )
+        self._second = SecondOwners(client, self._pools, self._children["apps/v1", "Deployment"], scalers)
 
     async def run(self) -> None:
         """Reconcile for ever."""
@@ -117,21 +114,8 @@ class Operator:
         for thing in things:
             for named in _parents(thing):
                 self._queue.add(named)
-            self._scaler_changed(thing)
-
-    def _scaler_changed(self, thing: Object) -> None:
-        """An HPA, ScaledObject or policy came, went, or points elsewhere: pools and policies may have another owner."""
-        kind, target = type(thing).__name__, _scaled(thing)
-        if target is None or kind not in self._scalers:
-            return
-        named = kind, key_of(thing)
-        for key in {target, self._pointed.pop(named, target)}:  # a pool and its Deployment have one name
-            self._queue.add(("ComponentPool", key))
-            for policy in self._policies:  # there are few
-                if _scaled(policy) == key:
-                    self._queue.add((POLICY, key_of(policy)))
-        if self._scalers[kind].get(named[1]) is not None:
-            self._pointed[named] = target
+            for named in self._second.touched(thing):
+                self._queue.add(named)
 
     async def _work(self) -> None:
         while True:
@@ -161,27 +145,9 @@ class Operator:
         elif kind == "ComponentPool":
             await self._pool(thing)
         else:
-            await self._policy(thing)
+            await self._second.judge(thing)
 
-    # --- the three kinds
-
-    async def _policy(self, thing: Object) -> None:
-        """Say who else owns its target's count; all the rest of it is the planner's."""
-        sentence = refusal(POLICY, thing, self._known)
-        before = (thing.get("status") or {}).get("secondOwner")
-        if sentence == before:
-            return
-        namespace, name = key_of(thing)
-        if sentence is not None:
-            await self._warn(POLICY, thing, sentence)
-        await self._client.patch(
-            type(thing).Status,  # type: ignore[attr-defined]
-            name,
-            {"status": {"secondOwner": sentence}},
-            namespace=namespace,
-            patch_type=PatchType.MERGE,
-            field_manager=MANAGED_BY,
-        )
+    # --- the two kinds
 
     async def _deployment(self, thing: Object) -> None:
         namespace, name = key_of(thing)
@@ -220,16 +186,12 @@ class Operator:
             await self._write(thing, pool_objects(name, namespace, deployment, body, self._settings))
         except (ValidationError, InputError, Taken) as error:
             trouble = " ".join(str(error).split())
-        second = second_owners(thing, self._known)
-        trouble = "; ".join([*([trouble] if trouble else []), *second]) or None
+        second = await self._second.of_pool(thing)
         selector = selector_labels(deployment, component)
         pods = [pod for pod in self._pods if _selected(pod, namespace, selector)]
         there = self._children["apps/v1", "Deployment"].get((namespace, name))
         owned = there if there is not None and owns(thing, there) else None
-        status = pool_status(thing, owned, pods, selector=selector, trouble=trouble, now=_now())
-        for sentence in second:
-            if sentence not in _degraded(thing):
-                await self._warn("ComponentPool", thing, sentence)
+        status = pool_status(thing, owned, pods, selector=selector, trouble=trouble, second=second, now=_now())
         await self._say(thing, status)
 
     # --- writing
@@ -284,18 +246,6 @@ class Operator:
             kind, name, thing, namespace=namespace, patch_type=PatchType.APPLY, field_manager=MANAGED_BY, force=True
         )
 
-    async def _warn(self, kind: str, thing: Object, sentence: str) -> None:
-        """An Event of a second owner."""
-        said = event_about(
-            *(API_VERSION, kind, thing),
-            reason="SecondOwner",
-            message=sentence,
-            by=MANAGED_BY,
-            now=datetime.now(UTC),
-            type="Warning",
-        )
-        await self._client.create(kind_of("v1", "Event").from_dict(said))
-
     async def _say(self, thing: Object, status: dict[str, Any]) -> None:
         """Write the status, if it says anything new."""
         if thing.get("status") == status:
@@ -326,12 +276,6 @@ def _parents(thing: Object) -> Iterator[Named]:
         yield "ComponentPool", (namespace, _pool_of(thing))
 
 
-def _scaled(thing: Object) -> Key | None:
-    """Namespace and name of what a scaler scales; None for anything else."""
-    name = ((thing.get("spec") or {}).get("scaleTargetRef") or {}).get("name")
-    return None if name is None else (key_of(thing)[0], name)
-
-
 def _pool_of(pod: Object) -> str:
     """A pod's pool, by its ReplicaSet's name: `POOL-HASH`."""
     for reference in pod["metadata"].get("ownerReferences") or ():
@@ -343,12 +287,6 @@ def _pool_of(pod: Object) -> str:
 def _selected(pod: Object, namespace: str, selector: Mapping[str, str]) -> bool:
     meta = pod["metadata"]
     return meta.get("namespace") == namespace and selector.items() <= (meta.get("labels") or {}).items()
-
-
-def _degraded(thing: Object) -> str:
-    """What its status says already that somebody has to see to."""
-    conditions = (thing.get("status") or {}).get("conditions") or ()
-    return "".join(each["message"] for each in conditions if each["type"] == "Degraded")
 
 
 def _now() -> str:
