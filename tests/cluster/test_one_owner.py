@@ -8,6 +8,7 @@ import base64
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from penstock.operator.webhook.objects import CONFIGURATION, SECRET, SERVICE, se
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # the first build takes minutes
 
+SCALED_OBJECTS = Path(__file__).with_name("scaled_objects.yaml")
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 
 
@@ -57,6 +59,22 @@ def hpa(kind: str, name: str) -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def scaled_objects(defined: ControlPlane) -> Iterator[None]:
+    """While KEDA's definition is there."""
+    defined.kubectl("apply", "--server-side", "-f", str(SCALED_OBJECTS))
+    defined.kubectl("wait", "--for=condition=established", "crd/scaledobjects.keda.sh")
+    yield
+    defined.kubectl("delete", "-f", str(SCALED_OBJECTS))
+
+
+def may(plane: ControlPlane, space: str, account: str, verb: str, resource: str) -> bool:
+    """Whether an account may do something there."""
+    identity = f"--as=system:serviceaccount:{space}:{account}"
+    asked = [str(plane.program), "kubectl", f"--kubeconfig={plane.kubeconfig}", "-n", space, identity]
+    return plane.namespace.run([*asked, "auth", "can-i", verb, resource], timeout_s=60).stdout.strip() == "yes"
+
+
 def refused(plane: ControlPlane, space: str, *arguments: str, given: Any = None, user: str = "alice") -> str:
     """What the API server says to somebody who may do anything but for the webhook; empty, if it does it."""
     identity = [f"--as={user}", "--as-group=system:masters"]
@@ -68,7 +86,9 @@ def condition(thing: dict[str, Any], kind: str) -> dict[str, Any]:
     return next(one for one in thing["status"]["conditions"] if one["type"] == kind)
 
 
-def test_a_second_owner_is_refused_and_the_owner_is_not(defined: ControlPlane, guarded: Running, space: str) -> None:
+def test_a_second_owner_is_refused_and_the_owner_is_not(
+    defined: ControlPlane, scaled_objects: None, guarded: Running, space: str
+) -> None:
     """By name, field, owner and fix, whoever it is; while the operator is away it is let in, and told afterwards."""
     by_hpa = {"by": "hpa", "max": 5, "cpuPercent": 70}
     components = [
@@ -88,6 +108,11 @@ def test_a_second_owner_is_refused_and_the_owner_is_not(defined: ControlPlane, g
         "HorizontalPodAutoscaler mine: spec.scaleTargetRef: ComponentPool d-planned has an owner, autoscaling.by: "
         "planner; set autoscaling.by: external of component planned in InferenceDeployment d, or delete this "
         "HorizontalPodAutoscaler"
+    )
+    of_keda = {**hpa("ComponentPool", "d-planned"), "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject"}
+    said = refused(defined, space, "create", "-f", "-", given=of_keda)
+    assert (
+        "ScaledObject mine: spec.scaleTargetRef: ComponentPool d-planned has an owner, autoscaling.by: planner" in said
     )
     pool, below = "componentpool/d-planned", "deployment/d-planned"
     direct = json.dumps({"spec": {"replicas": 3}})
@@ -144,4 +169,13 @@ def test_a_second_owner_is_refused_and_the_owner_is_not(defined: ControlPlane, g
     defined.until(lambda: create("ComponentPool", "d-planned", "--dry-run=server"))
     bundle = defined.api.get(f"{CONFIGURATIONS}/{CONFIGURATION}")["webhooks"][0]["clientConfig"]["caBundle"]
     assert base64.b64decode(bundle).count(b"BEGIN CERTIFICATE") == 2
+    for account, verb, resource in (
+        ("penstock-operator", "list", "secrets"),
+        ("penstock-operator", "get", "secrets"),
+        ("penstock-operator", "patch", "validatingwebhookconfigurations"),
+        ("penstock-operator", "patch", "scalingpolicies.penstock.dev"),
+        ("penstock-planner", "patch", "scalingpolicies.penstock.dev"),
+        ("penstock-planner", "patch", "deployments.apps/scale"),
+    ):
+        assert not may(defined, space, account, verb, resource), (account, verb, resource)
     assert "forbidden" not in guarded.log.read_text()

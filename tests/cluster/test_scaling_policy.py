@@ -85,6 +85,7 @@ def grant(plane: ControlPlane, space: str, thing: Thing) -> None:
 def planning(plane: ControlPlane, space: str) -> Iterator[None]:
     """A planner with its own account."""
     asked = [*PENSTOCK, "planner", "--cluster", "--namespace", space, "--metrics-port", str(METRICS_PORT)]
+    asked += ["--out", str(plane.folder / f"out-{space}")]
     kubeconfig = as_account(plane, space, "penstock-planner")
     process = plane.namespace.start(["env", f"KUBECONFIG={kubeconfig}", *asked], plane.folder / f"planner-{space}.log")
     try:
@@ -174,6 +175,9 @@ def test_a_deployment_of_others_is_advised_then_scaled_and_has_one_owner(
         assert "HorizontalPodAutoscaler mine already" in status(defined, space, "Degraded")["message"]
         defined.kubectl("-n", space, "delete", "hpa", "mine")
         defined.until(lambda: status(defined, space, "Scaling")["status"] == "True")
+    decisions = defined.folder / f"out-{space}" / space / "scalingpolicies" / "p" / "decisions.jsonl"
+    explained = subprocess.run([*PENSTOCK, "explain", str(decisions)], capture_output=True, text=True, timeout=60)
+    assert "scaling from 1 to 2" in explained.stdout, explained.stderr
     log = (defined.folder / f"planner-{space}.log").read_text()
     assert "ERROR" not in log, log[-3000:]
     assert "forbidden" not in log, log[-3000:]
