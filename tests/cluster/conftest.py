@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from control_plane import ControlPlane
 from machine_set import MachineSet
+from running_operator import Running
 
 RESOURCES = Path(__file__).parent / "resources.yaml"
 LOG_LINES = 15
@@ -45,6 +46,14 @@ def space(cluster: ControlPlane, request: pytest.FixtureRequest) -> Iterator[str
     cluster.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     yield name
     cluster.api.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def operator(defined: ControlPlane, space: str) -> Iterator[Running]:
+    """An operator of this test's namespace."""
+    running = Running(defined, space)
+    yield running
+    running.kill()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

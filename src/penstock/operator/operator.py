@@ -1,8 +1,8 @@
 """The operator: watches our custom resources and all that belongs to them, and writes what is missing.
 
 Level-triggered: whatever happened to a resource, or to something that it owns, it is looked at as a whole, against
-what `desired` says; so a restart, a lost event or a hand that deleted something are one case. It keeps no state of its
-own: kill it anywhere, and the next one goes on. A write that fails is tried again later, and later still.
+what `desired` says; so a restart, a lost event or a hand that deleted something are one case. It keeps no state that
+counts: kill it anywhere, and the next one goes on. A write that fails is tried again later, and later still.
 
 `spec.replicas` of a pool is written once, when a pool has none; from then on it belongs to whoever owns the scale.
 """
@@ -20,6 +20,7 @@ from lightkube.types import CascadeType, PatchType
 from pydantic import ValidationError
 
 from penstock.errors import InputError
+from penstock.hardware.profiled import with_profile, with_profiles
 from penstock.kubernetes.kinds import kind_of
 from penstock.kubernetes.mirror import Key, Mirror, Object, key_of
 from penstock.messages.pool_spec import PoolBody
@@ -28,7 +29,7 @@ from penstock.operator.conditions import deployment_status, pool_status
 from penstock.operator.desired.deployment import deployment_objects
 from penstock.operator.desired.pool import pool_objects
 from penstock.operator.objects import API_VERSION, DEPLOYMENT_LABEL, MANAGED_BY, selector_labels
-from penstock.operator.plan import Step, Taken, object_key, owns, steps
+from penstock.operator.plan import ObjectKey, Step, Taken, came_back, object_key, owns, steps
 from penstock.operator.queue import WorkQueue
 from penstock.operator.settings import OperatorSettings
 
@@ -74,6 +75,7 @@ class Operator:
         self._client = client
         self._settings = settings
         self._queue: WorkQueue[Named] = WorkQueue()
+        self._reworded: dict[tuple[str, ObjectKey], dict[str, Any]] = {}
 
         def mirror(api_version: str, kind: str, labels: Mapping[str, str | None]) -> Mirror:
             return Mirror(client, kind_of(api_version, kind), namespace=namespace, labels=labels, changed=self._changed)
@@ -125,6 +127,8 @@ class Operator:
         kind, key = named
         thing = (self._deployments if kind == "InferenceDeployment" else self._pools).get(key)
         if thing is None or thing["metadata"].get("deletionTimestamp"):
+            for gone in [at for at in self._reworded if (at[0], at[1][2]) == key]:
+                del self._reworded[gone]
             return  # what it owns goes with it: the API server's garbage collector does that
         if kind == "InferenceDeployment":
             await self._deployment(thing)
@@ -137,7 +141,7 @@ class Operator:
         namespace, name = key_of(thing)
         trouble = None
         try:
-            body = DeploymentBody.model_validate(thing["spec"], by_alias=True, by_name=False)
+            body = with_profiles(DeploymentBody.model_validate(thing["spec"], by_alias=True, by_name=False))
             deployment = InferenceDeployment(
                 api_version="penstock.dev/v1alpha1",
                 kind="InferenceDeployment",
@@ -167,7 +171,8 @@ class Operator:
                     field_manager=FIRST_REPLICAS,
                 )
                 return  # the change comes back as an event
-            await self._write(thing, pool_objects(name, namespace, deployment, body, self._settings))
+            filled = body.model_copy(update={"component": with_profile(body.model, body.component)})
+            await self._write(thing, pool_objects(name, namespace, deployment, filled, self._settings))
         except (ValidationError, InputError, Taken) as error:
             trouble = " ".join(str(error).split())
         selector = selector_labels(deployment, component)
@@ -192,7 +197,8 @@ class Operator:
         # What carries no label of ours is in no mirror, and may have the name all the same.
         strangers = [await self._find(thing, namespace) for thing in desired if object_key(thing) not in known]
         live += [thing for thing in strangers if thing is not None]
-        for step in steps(owner, desired, live):
+        reworded = {key: said for key in known if (said := self._reworded.get((namespace, key))) is not None}
+        for step in steps(owner, desired, live, reworded):
             await self._do(step, namespace)
 
     async def _find(self, thing: dict[str, Any], namespace: str) -> dict[str, Any] | None:
@@ -219,15 +225,19 @@ class Operator:
             )
         log.info("%s %s %s/%s", step.verb, of[1], namespace, name)
         if step.verb == "delete":
+            self._reworded.pop((namespace, object_key(thing)), None)
             try:
                 await self._client.delete(kind, name, namespace=namespace, cascade=CascadeType.BACKGROUND)
             except ApiError as error:
                 if error.status.code != 404:
                     raise
             return
-        await self._client.patch(
+        answer = await self._client.patch(
             kind, name, thing, namespace=namespace, patch_type=PatchType.APPLY, field_manager=MANAGED_BY, force=True
         )
+        said = came_back(thing, answer)
+        if said is not None:
+            self._reworded[namespace, object_key(thing)] = said
 
     async def _say(self, thing: Object, status: dict[str, Any]) -> None:
         """Write the status, if it says anything new."""

@@ -1,0 +1,71 @@
+"""InferenceDeployments that tests apply, and what they look at."""
+
+import json
+import sys
+from typing import Any
+
+from api_client import ApiError, fetch
+from control_plane import ControlPlane
+
+GROUP = "penstock.dev/v1alpha1"
+PENSTOCK = [sys.executable, "-m", "penstock.cli.program"]
+NODE = {"name": "node-a", "allocatable": {"cpu": "64", "memory": "64Gi", "pods": "100"}}
+Thing = dict[str, Any]
+
+
+def deployment(*components: Thing, name: str = "d", kubeconfig: str = "") -> Thing:
+    # No kubelet gives these pods a token of their service account, so a gateway comes as whoever the test is.
+    frontend = {"name": "frontend", "role": "frontend", "pod": {"env": {"KUBECONFIG": kubeconfig}}}
+    spec = {
+        "model": {"name": "penstock/tiny"},
+        "slo": {"ttftSeconds": 0.5, "itlSeconds": 0.05},
+        "components": [frontend, *components],
+    }
+    return {"apiVersion": GROUP, "kind": "InferenceDeployment", "metadata": {"name": name}, "spec": spec}
+
+
+def worker(**more: Any) -> Thing:
+    return {"name": "worker", "role": "worker"} | more
+
+
+def apply(plane: ControlPlane, space: str, thing: Thing) -> None:
+    plane.kubectl("-n", space, "apply", "--server-side", "-f", "-", given=json.dumps(thing))
+
+
+def custom(plane: ControlPlane, space: str, plural: str, name: str) -> Thing:
+    return plane.api.get(f"/apis/{GROUP}/namespaces/{space}/{plural}/{name}")
+
+
+def is_ready(thing: Thing) -> bool:
+    status = thing.get("status", {})
+    conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
+    return status.get("observedGeneration") == thing["metadata"]["generation"] and conditions.get("Ready") == "True"
+
+
+def complaint(thing: Thing) -> str:
+    """What somebody has to look at; empty, if nothing."""
+    conditions = {each["type"]: each for each in thing.get("status", {}).get("conditions", ())}
+    degraded = conditions.get("Degraded", {})
+    return degraded["message"] if degraded.get("status") == "True" else ""
+
+
+def gone(plane: ControlPlane, path: str) -> bool:
+    try:
+        plane.api.get(path)
+    except ApiError as error:
+        return error.code == 404
+    return False
+
+
+def gateway_of(plane: ControlPlane, space: str) -> str:
+    """The base URL of a deployment's gateway, once it can serve a request."""
+    pods = f"/api/v1/namespaces/{space}/pods?labelSelector=penstock.dev/component=frontend"
+
+    def answers() -> str | None:
+        for pod in plane.api.items(pods):
+            url = f"http://{pod['status'].get('podIP')}:8000"
+            if not pod["metadata"].get("deletionTimestamp") and fetch(plane.namespace, f"{url}/health")[0] == 200:
+                return url
+        return None
+
+    return plane.until(answers, 120) or ""
