@@ -1,5 +1,6 @@
 """One control plane for all tests of a session; machines and a namespace for each."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def machines(cluster: ControlPlane) -> Iterator[Callable[..., MachineSet]]:
 @pytest.fixture
 def space(cluster: ControlPlane, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of its own."""
-    name = request.node.name.replace("_", "-").lower()[:60].strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:60].strip("-")
     cluster.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     yield name
     cluster.api.delete(f"/api/v1/namespaces/{name}")

@@ -1,11 +1,14 @@
 """InferenceDeployments that tests apply, and what they look at."""
 
 import json
+import subprocess
 import sys
 from typing import Any
 
 from api_client import ApiError, fetch
 from control_plane import ControlPlane
+
+from penstock.operator.plan import up_to_date
 
 GROUP = "penstock.dev/v1alpha1"
 PENSTOCK = [sys.executable, "-m", "penstock.cli.program"]
@@ -69,3 +72,16 @@ def gateway_of(plane: ControlPlane, space: str) -> str:
         return None
 
     return plane.until(answers, 120) or ""
+
+
+def is_as_rendered(plane: ControlPlane, space: str, thing: Thing) -> bool:
+    """Whether all that `penstock render` prints for a deployment is there, as it says, and nothing more is owned."""
+    file = plane.folder / f"rendered-{space}.json"
+    file.write_text(json.dumps(thing))
+    asked = [*PENSTOCK, "render", str(file), "--namespace", space, "--image", "penstock", "--json"]
+    made = json.loads(subprocess.run(asked, check=True, capture_output=True, timeout=60).stdout)
+    wanted = {(one["kind"], one["metadata"]["name"]): one for one in made if one["kind"] != "PodMonitor"}
+    kinds = "componentpools,deployments,services,serviceaccounts,hpa,pdb,roles,rolebindings"
+    found = json.loads(plane.kubectl("-n", space, "get", kinds, "-l", "penstock.dev/deployment", "-ojson"))["items"]
+    there = {(one["kind"], one["metadata"]["name"]): one for one in found}
+    return there.keys() == wanted.keys() and all(up_to_date(wanted[key], there[key]) for key in wanted)

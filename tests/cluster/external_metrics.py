@@ -16,7 +16,7 @@ SERVER = Path(__file__).with_name("metrics_server.py")
 
 
 class ExternalMetrics:
-    """Metric name to value; what is taken out has none."""
+    """Metric (`NAME`, or `NAME{SELECTOR}`) to value; what is taken out has none."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

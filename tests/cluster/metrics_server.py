@@ -1,6 +1,7 @@
-"""An external metrics API for tests: it says what a JSON file says, metric name to value.
+"""An external metrics API for tests: it says what a JSON file says, metric to value.
 
-A name that is not in it has no value.
+A metric is its name, or `NAME{SELECTOR}` where it is asked for with a selector of labels. What is not in the file has
+no value.
 
 Arguments: CERTIFICATE KEY PORT FILE. Run inside the namespace, behind an APIService (`external_metrics.py`).
 """
@@ -11,6 +12,7 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs
 
 CERTIFICATE, KEY, PORT, FILE = sys.argv[1:]
 GROUP = "external.metrics.k8s.io/v1beta1"
@@ -23,15 +25,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Discovery, or the values of one metric."""
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
         if path == f"/apis/{GROUP}":
             said = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": GROUP, "resources": []}
         else:
             name = path.rpartition("/")[2]
             values = json.loads(Path(FILE).read_text())
+            selector = parse_qs(query).get("labelSelector", [""])[0]
+            asked = f"{name}{{{selector}}}" if selector else name
             now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            item = {"metricName": name, "metricLabels": {}, "timestamp": now, "value": str(values.get(name))}
-            items = [item] if name in values else []
+            item = {"metricName": name, "metricLabels": {}, "timestamp": now, "value": str(values.get(asked))}
+            items = [item] if asked in values else []
             said = {"kind": "ExternalMetricValueList", "apiVersion": GROUP, "metadata": {}, "items": items}
         body = json.dumps(said).encode()
         self.send_response(200)

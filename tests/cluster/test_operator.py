@@ -1,6 +1,5 @@
 """The operator against a real control plane, with real gateways and engines as pods."""
 
-import json
 import subprocess
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from deployments import (
     deployment,
     gateway_of,
     gone,
+    is_as_rendered,
     is_ready,
     worker,
 )
@@ -25,8 +25,6 @@ from machine_set import MachineSet
 from running_operator import Running, as_account, install_accounts
 from steady_load import Load
 from test_definitions import defined as defined
-
-from penstock.operator.plan import up_to_date
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # the first build takes minutes
 
@@ -51,20 +49,8 @@ def test_what_is_rendered_is_what_the_operator_makes(defined: ControlPlane, oper
     measured = {"engine": {"profile": "shipped"}, "gpu": {"vmSize": "Standard_NC40ads_H100_v5", "count": 1}}
     thing = deployment(worker(autoscaling={"by": "external"}, **measured), kubeconfig="none")
     thing["spec"]["model"]["name"] = "Qwen/Qwen3-0.6B"
-    file = defined.folder / f"{space}.json"
-    file.write_text(json.dumps(thing))
-    asked = [*PENSTOCK, "render", str(file), "--namespace", space, "--image", "penstock", "--json"]
-    made = json.loads(subprocess.run(asked, check=True, capture_output=True, timeout=60).stdout)
     apply(defined, space, thing)
-    wanted = {(one["kind"], one["metadata"]["name"]): one for one in made if one["kind"] != "PodMonitor"}
-    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(wanted.values())})
-
-    def is_there() -> bool:
-        found = json.loads(defined.kubectl("get", "--ignore-not-found", "-f", "-", "-ojson", given=listed) or "{}")
-        there = {(one["kind"], one["metadata"]["name"]): one for one in found.get("items", ())}
-        return there.keys() == wanted.keys() and all(up_to_date(wanted[key], there[key]) for key in wanted)
-
-    defined.until(is_there)
+    defined.until(lambda: is_as_rendered(defined, space, thing))
     pool = custom(defined, space, "componentpools", "d-worker")["spec"]
     assert pool["component"]["engine"]["stepTime"]["baseSeconds"] > 0
     thing["spec"]["components"][1]["engine"]["profile"] = "mine.json"
