@@ -1,8 +1,10 @@
-"""The operator as a process beside the control plane, and the identities that it and others run with."""
+"""Operator and planner as processes beside the control plane, and the identities that they and others run with."""
 
 import json
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from control_plane import ControlPlane
@@ -34,6 +36,19 @@ class Running:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+
+@contextmanager
+def planner(plane: ControlPlane, space: str, *options: str, kubeconfig: Path | None = None) -> Iterator[Path]:
+    """A planner of one namespace. Yields: its log."""
+    log = plane.folder / f"planner-{space}.log"
+    asked = [*PENSTOCK, "planner", "--cluster", "--namespace", space, *options]
+    process = plane.namespace.start(["env", f"KUBECONFIG={kubeconfig or plane.kubeconfig}", *asked], log)
+    try:
+        yield log
+    finally:
+        process.kill()
+        process.wait()
 
 
 def as_account(plane: ControlPlane, space: str, account: str) -> Path:

@@ -1,6 +1,5 @@
 """The operator against a real control plane, with real gateways and engines as pods."""
 
-import subprocess
 import time
 from collections.abc import Callable
 
@@ -22,7 +21,7 @@ from deployments import (
     worker,
 )
 from machine_set import MachineSet
-from running_operator import Running, as_account, install_accounts
+from running_operator import Running, as_account, install_accounts, planner
 from steady_load import Load
 from test_definitions import defined as defined
 
@@ -263,12 +262,6 @@ def test_the_planner_scales_a_pool_out_and_in_again(
     defined.until(lambda: is_ready(custom(defined, space, "inferencedeployments", "d")), 120)
     url = gateway_of(defined, space)
 
-    def planner(*options: str) -> subprocess.Popen[bytes]:
-        asked = [*PENSTOCK, "planner", "--cluster", "--namespace", space, *options]
-        return defined.namespace.start(
-            ["env", f"KUBECONFIG={kubeconfig}", *asked], defined.folder / f"planner-{space}.log"
-        )
-
     def events(reason: str) -> list[str]:
         found = defined.api.items(f"/api/v1/namespaces/{space}/events")
         return [one["message"] for one in found if one["reason"] == reason]
@@ -276,24 +269,15 @@ def test_the_planner_scales_a_pool_out_and_in_again(
     def replicas() -> int:
         return int(custom(defined, space, "componentpools", "d-worker")["spec"]["replicas"])
 
-    advising = planner("--dry-run")
-    try:
-        with Load(defined, space, url, per_s=6, for_s=40, input_tokens=300) as load:
+    with Load(defined, space, url, per_s=6, for_s=40, input_tokens=300) as load:
+        with planner(defined, space, "--dry-run", kubeconfig=kubeconfig):
             defined.until(lambda: events("Advised"), 60)
             assert replicas() == 1
-            advising.kill()
-            advising.wait()
-            acting = planner()
-            try:
-                defined.until(lambda: replicas() >= 2, 60)
-                assert all("one replica holds" in message for message in events("Scaled"))
-                load.lost_nothing()
-                defined.until(lambda: replicas() == 1, 120)
-            finally:
-                acting.kill()
-                acting.wait()
-    finally:
-        advising.kill()
+        with planner(defined, space, kubeconfig=kubeconfig):
+            defined.until(lambda: replicas() >= 2, 60)
+            assert all("one replica holds" in message for message in events("Scaled"))
+            load.lost_nothing()
+            defined.until(lambda: replicas() == 1, 120)
 
 
 def test_scale_downs_lose_no_request(defined: ControlPlane, machines: Machines, operator: Running, space: str) -> None:

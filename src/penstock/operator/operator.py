@@ -28,7 +28,7 @@ from penstock.messages.spec import DeploymentBody, InferenceDeployment, Metadata
 from penstock.operator.conditions import deployment_status, pool_status
 from penstock.operator.desired.deployment import deployment_objects
 from penstock.operator.desired.pool import pool_objects
-from penstock.operator.objects import API_VERSION, DEPLOYMENT_LABEL, MANAGED_BY, selector_labels
+from penstock.operator.objects import API_VERSION, COMPONENT_LABEL, DEPLOYMENT_LABEL, MANAGED_BY, selector_labels
 from penstock.operator.plan import ObjectKey, Step, Taken, came_back, object_key, owns, steps
 from penstock.operator.queue import WorkQueue
 from penstock.operator.settings import OperatorSettings
@@ -78,7 +78,14 @@ class Operator:
         self._reworded: dict[tuple[str, ObjectKey], dict[str, Any]] = {}
 
         def mirror(api_version: str, kind: str, labels: Mapping[str, str | None]) -> Mirror:
-            return Mirror(client, kind_of(api_version, kind), namespace=namespace, labels=labels, changed=self._changed)
+            return Mirror(
+                client,
+                kind_of(api_version, kind),
+                namespace=namespace,
+                labels=labels,
+                changed=self._changed,
+                index=_component_of if kind == "Pod" else _owner_of,
+            )
 
         self._deployments = mirror(API_VERSION, "InferenceDeployment", {})
         self._pools = mirror(API_VERSION, "ComponentPool", {})
@@ -151,7 +158,7 @@ class Operator:
             await self._write(thing, deployment_objects(deployment, namespace=namespace))
         except (ValidationError, InputError, Taken) as error:
             trouble = " ".join(str(error).split())
-        pools = [pool for pool in self._pools if owns(thing, pool)]
+        pools = list(self._pools.indexed(thing["metadata"]["uid"]))
         await self._say(thing, deployment_status(thing, pools, trouble=trouble, now=_now()))
 
     async def _pool(self, thing: Object) -> None:
@@ -176,7 +183,7 @@ class Operator:
         except (ValidationError, InputError, Taken) as error:
             trouble = " ".join(str(error).split())
         selector = selector_labels(deployment, component)
-        pods = [pod for pod in self._pods if _selected(pod, namespace, selector)]
+        pods = self._pods.indexed((namespace, deployment, component))
         there = self._children["apps/v1", "Deployment"].get((namespace, name))
         owned = there if there is not None and owns(thing, there) else None
         status = pool_status(thing, owned, pods, selector=selector, trouble=trouble, now=_now())
@@ -186,24 +193,25 @@ class Operator:
 
     async def _write(self, owner: Object, desired: tuple[dict[str, Any], ...]) -> None:
         namespace = key_of(owner)[0]
-        names = {object_key(thing) for thing in desired}
         live = [
-            thing | {"apiVersion": of[0], "kind": of[1]}  # items of a list do not say it
+            dict(thing) | {"apiVersion": of[0], "kind": of[1]}  # items of a list do not say it
             for of, mirror in self._children.items()
-            for thing in map(dict, mirror)
-            if key_of(thing)[0] == namespace and (owns(owner, thing) or (*of, key_of(thing)[1]) in names)
+            for thing in mirror.indexed(owner["metadata"]["uid"])
         ]
-        known = {object_key(thing) for thing in live}
-        # What carries no label of ours is in no mirror, and may have the name all the same.
-        strangers = [await self._find(thing, namespace) for thing in desired if object_key(thing) not in known]
-        live += [thing for thing in strangers if thing is not None]
-        reworded = {key: said for key in known if (said := self._reworded.get((namespace, key))) is not None}
+        owned = {object_key(thing) for thing in live}
+        # What another owns may have the name; what carries no label of ours is in no mirror, and may have it too.
+        found = [await self._find(thing, namespace) for thing in desired if object_key(thing) not in owned]
+        live += [thing for thing in found if thing is not None]
+        reworded = {key: said for key in owned if (said := self._reworded.get((namespace, key))) is not None}
         for step in steps(owner, desired, live, reworded):
             await self._do(step, namespace)
 
     async def _find(self, thing: dict[str, Any], namespace: str) -> dict[str, Any] | None:
         """What has the name of an object that we would make."""
         of = thing["apiVersion"], thing["kind"]
+        seen = self._children[of].get((namespace, thing["metadata"]["name"]))
+        if seen is not None:
+            return dict(seen) | {"apiVersion": of[0], "kind": of[1]}
         try:
             found = await self._client.get(kind_of(*of), thing["metadata"]["name"], namespace=namespace)
         except httpx2.HTTPStatusError as error:  # an ApiError, or the bare answer where nobody serves the kind
@@ -277,9 +285,16 @@ def _pool_of(pod: Object) -> str:
     return ""
 
 
-def _selected(pod: Object, namespace: str, selector: Mapping[str, str]) -> bool:
-    meta = pod["metadata"]
-    return meta.get("namespace") == namespace and selector.items() <= (meta.get("labels") or {}).items()
+def _owner_of(thing: Object) -> str | None:
+    """The uid of what controls it."""
+    references = thing["metadata"].get("ownerReferences") or ()
+    return next((each["uid"] for each in references if each.get("controller")), None)
+
+
+def _component_of(pod: Object) -> tuple[str, str, str]:
+    """Namespace, deployment and component."""
+    labels = pod["metadata"].get("labels") or {}
+    return key_of(pod)[0], labels.get(DEPLOYMENT_LABEL, ""), labels.get(COMPONENT_LABEL, "")
 
 
 def _now() -> str:
