@@ -10,6 +10,8 @@ desired/        what is to exist, a pure function of the spec
 plan.py         what of that is to be written, pure
 conditions.py   what is said of it, pure
 queue.py        which objects are looked at, and when again
+deletion_cost.py  which pods go when a pool shrinks, pure
+scale_down.py   asks them, and marks those
 operator.py     watches, plans, writes
 process.py      client, election, signals
 install.py      what installs it: rights and Deployment

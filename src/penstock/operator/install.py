@@ -1,8 +1,8 @@
 """What installs Penstock in a cluster: operator and planner, with their accounts, rights and Deployments. Pure.
 
-The rights are those that each uses and no more. The operator writes only kinds that it makes, reads pods, and can
-give gateways only what it may do itself (`list` and `watch` of EndpointSlices and pools). The planner writes scales and
-Events.
+The rights are those that each uses and no more. The operator writes only kinds that it makes, marks pods that are to
+go, and can give gateways only what it may do itself (`list` and `watch` of EndpointSlices and pools). The planner
+writes scales and Events.
 """
 
 from penstock.operator.objects import GROUP, Object
@@ -39,7 +39,7 @@ def operator_rules() -> list[Object]:
         _rule(GROUP, ["inferencedeployments/status", "componentpools/status"], ["patch"]),
         # It makes what it makes their property, and blocks their end until that is gone.
         _rule(GROUP, ["inferencedeployments/finalizers", "componentpools/finalizers"], ["update"]),
-        _rule("", ["pods"], _SEE),
+        _rule("", ["pods"], [*_SEE, "patch"]),  # who goes when a pool shrinks (`deletion_cost`)
         _rule("", ["services", "serviceaccounts"], _WRITE),
         _rule("apps", ["deployments"], _WRITE),
         _rule("autoscaling", ["horizontalpodautoscalers"], _WRITE),

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
 import httpx2
 from lightkube import AsyncClient
 from lightkube.core.exceptions import ApiError
@@ -31,6 +32,7 @@ from penstock.operator.desired.pool import pool_objects
 from penstock.operator.objects import API_VERSION, COMPONENT_LABEL, DEPLOYMENT_LABEL, MANAGED_BY, selector_labels
 from penstock.operator.plan import ObjectKey, Step, Taken, came_back, object_key, owns, steps
 from penstock.operator.queue import WorkQueue
+from penstock.operator.scale_down import ScaleDown
 from penstock.operator.settings import OperatorSettings
 
 log = logging.getLogger(__name__)
@@ -62,17 +64,20 @@ class Operator:
     """One cluster's, or one namespace's.
 
     Args:
+        session: by which pods are asked.
         namespace: watch this one only; None: all.
     """
 
     def __init__(
         self,
         client: AsyncClient,
+        session: aiohttp.ClientSession,
         settings: OperatorSettings,
         *,
         namespace: str | None = None,
     ) -> None:
         self._client = client
+        self._scale_down = ScaleDown(client, session)
         self._settings = settings
         self._queue: WorkQueue[Named] = WorkQueue()
         self._reworded: dict[tuple[str, ObjectKey], dict[str, Any]] = {}
@@ -178,16 +183,23 @@ class Operator:
                     field_manager=FIRST_REPLICAS,
                 )
                 return  # the change comes back as an event
+            live = self._live(thing)
+            if live is not None and (live["spec"].get("replicas") or 0) > body.wanted:
+                pods = self._pods.indexed((namespace, deployment, component))
+                await self._scale_down.prepare(namespace, list(pods), body.wanted)
             filled = body.model_copy(update={"component": with_profile(body.model, body.component)})
             await self._write(thing, pool_objects(name, namespace, deployment, filled, self._settings))
         except (ValidationError, InputError, Taken) as error:
             trouble = " ".join(str(error).split())
-        selector = selector_labels(deployment, component)
         pods = self._pods.indexed((namespace, deployment, component))
-        there = self._children["apps/v1", "Deployment"].get((namespace, name))
-        owned = there if there is not None and owns(thing, there) else None
-        status = pool_status(thing, owned, pods, selector=selector, trouble=trouble, now=_now())
+        selector = selector_labels(deployment, component)
+        status = pool_status(thing, self._live(thing), pods, selector=selector, trouble=trouble, now=_now())
         await self._say(thing, status)
+
+    def _live(self, pool: Object) -> Object | None:
+        """Its Deployment, as it was seen last."""
+        found = self._children["apps/v1", "Deployment"].get(key_of(pool))
+        return found if found is not None and owns(pool, found) else None
 
     # --- writing
 
