@@ -12,7 +12,9 @@ conditions.py   what is said of it, pure
 queue.py        which objects are looked at, and when again
 deletion_cost.py  which pods go when a pool shrinks, pure
 scale_down.py   asks them, and marks those
-operator.py     watches, plans, writes
+contention.py   when what somebody changes each time is written again, pure
+writer.py       writes what is due
+operator.py     watches, and says what became of it
 process.py      client, election, signals
 install.py      what installs it: rights and Deployment
 render.py       all of it without a cluster

@@ -9,6 +9,7 @@ counts: kill it anywhere, and the next one goes on. A write that fails is tried 
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -17,23 +18,25 @@ import aiohttp
 import httpx2
 from lightkube import AsyncClient
 from lightkube.core.exceptions import ApiError
-from lightkube.types import CascadeType, PatchType
+from lightkube.types import PatchType
 from pydantic import ValidationError
 
 from penstock.errors import InputError
 from penstock.hardware.profiled import with_profile, with_profiles
 from penstock.kubernetes.kinds import kind_of
-from penstock.kubernetes.mirror import Key, Mirror, Object, key_of
+from penstock.kubernetes.mirror import Mirror, Object, key_of
 from penstock.messages.pool_spec import PoolBody
 from penstock.messages.spec import DeploymentBody, InferenceDeployment, Metadata
 from penstock.operator.conditions import deployment_status, pool_status
+from penstock.operator.contention import Contention
 from penstock.operator.desired.deployment import deployment_objects
 from penstock.operator.desired.pool import pool_objects
 from penstock.operator.objects import API_VERSION, COMPONENT_LABEL, DEPLOYMENT_LABEL, MANAGED_BY, selector_labels
-from penstock.operator.plan import ObjectKey, Step, Taken, came_back, object_key, owns, steps
+from penstock.operator.plan import Taken, digest_of, owns
 from penstock.operator.queue import WorkQueue
 from penstock.operator.scale_down import ScaleDown
 from penstock.operator.settings import OperatorSettings
+from penstock.operator.writer import OPTIONAL, Contested, Named, Writer
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +44,6 @@ FIRST_REPLICAS = "penstock-first-replicas"  # a field manager of its own: what i
 _WORKERS = 8  # resources that are looked at at a time
 _OURS: Mapping[str, str | None] = {DEPLOYMENT_LABEL: None}
 _PARENTS = ("InferenceDeployment", "ComponentPool")
-_OPTIONAL = (
-    ("keda.sh/v1alpha1", "ScaledObject"),
-    ("monitoring.coreos.com/v1", "PodMonitor"),
-    ("azmonitoring.coreos.com/v1", "PodMonitor"),
-)
 _CHILDREN = (
     ("apps/v1", "Deployment"),
     ("autoscaling/v2", "HorizontalPodAutoscaler"),
@@ -54,10 +52,8 @@ _CHILDREN = (
     ("rbac.authorization.k8s.io/v1", "RoleBinding"),
     ("v1", "Service"),
     ("v1", "ServiceAccount"),
-    *_OPTIONAL,
+    *OPTIONAL,
 )
-
-Named = tuple[str, Key]  # kind of parent, namespace and name
 
 
 class Operator:
@@ -80,7 +76,7 @@ class Operator:
         self._scale_down = ScaleDown(client, session)
         self._settings = settings
         self._queue: WorkQueue[Named] = WorkQueue()
-        self._reworded: dict[tuple[str, ObjectKey], dict[str, Any]] = {}
+        self._said: Contention[Named] = Contention()
 
         def mirror(api_version: str, kind: str, labels: Mapping[str, str | None]) -> Mirror:
             return Mirror(
@@ -97,6 +93,7 @@ class Operator:
         self._pods = mirror("v1", "Pod", _OURS)
         self._children = {of: mirror(*of, _OURS) for of in _CHILDREN}
         self._children[API_VERSION, "ComponentPool"] = self._pools
+        self._writer = Writer(client, self._children)
 
     async def run(self) -> None:
         """Reconcile for ever."""
@@ -104,7 +101,7 @@ class Operator:
         async with asyncio.TaskGroup() as group:
             for one in mirrors:
                 group.create_task(one.run())
-            needed = [one for of, one in self._children.items() if of not in _OPTIONAL]
+            needed = [one for of, one in self._children.items() if of not in OPTIONAL]
             while not all(one.listed for one in (self._deployments, self._pods, *needed)):  # noqa: ASYNC110 - once
                 await asyncio.sleep(0.1)
             log.info("%d deployments, %d pools", len(self._deployments), len(self._pools))
@@ -139,8 +136,8 @@ class Operator:
         kind, key = named
         thing = (self._deployments if kind == "InferenceDeployment" else self._pools).get(key)
         if thing is None or thing["metadata"].get("deletionTimestamp"):
-            for gone in [at for at in self._reworded if (at[0], at[1][2]) == key]:
-                del self._reworded[gone]
+            self._writer.forget(named)
+            self._said.forget(named)
             return  # what it owns goes with it: the API server's garbage collector does that
         if kind == "InferenceDeployment":
             await self._deployment(thing)
@@ -160,9 +157,11 @@ class Operator:
                 metadata=Metadata(name=name),
                 spec=body,
             )
-            await self._write(thing, deployment_objects(deployment, namespace=namespace))
-        except (ValidationError, InputError, Taken) as error:
+            await self._writer.write(thing, deployment_objects(deployment, namespace=namespace))
+        except (ValidationError, InputError, Taken, Contested) as error:
             trouble = " ".join(str(error).split())
+            if isinstance(error, Contested):
+                self._queue.add_later(("InferenceDeployment", (namespace, name)), error.wait_s)
         pools = list(self._pools.indexed(thing["metadata"]["uid"]))
         await self._say(thing, deployment_status(thing, pools, trouble=trouble, now=_now()))
 
@@ -188,9 +187,11 @@ class Operator:
                 pods = self._pods.indexed((namespace, deployment, component))
                 await self._scale_down.prepare(namespace, list(pods), body.wanted)
             filled = body.model_copy(update={"component": with_profile(body.model, body.component)})
-            await self._write(thing, pool_objects(name, namespace, deployment, filled, self._settings))
-        except (ValidationError, InputError, Taken) as error:
+            await self._writer.write(thing, pool_objects(name, namespace, deployment, filled, self._settings))
+        except (ValidationError, InputError, Taken, Contested) as error:
             trouble = " ".join(str(error).split())
+            if isinstance(error, Contested):
+                self._queue.add_later(("ComponentPool", (namespace, name)), error.wait_s)
         pods = self._pods.indexed((namespace, deployment, component))
         selector = selector_labels(deployment, component)
         status = pool_status(thing, self._live(thing), pods, selector=selector, trouble=trouble, now=_now())
@@ -201,78 +202,32 @@ class Operator:
         found = self._children["apps/v1", "Deployment"].get(key_of(pool))
         return found if found is not None and owns(pool, found) else None
 
-    # --- writing
-
-    async def _write(self, owner: Object, desired: tuple[dict[str, Any], ...]) -> None:
-        namespace = key_of(owner)[0]
-        live = [
-            dict(thing) | {"apiVersion": of[0], "kind": of[1]}  # items of a list do not say it
-            for of, mirror in self._children.items()
-            for thing in mirror.indexed(owner["metadata"]["uid"])
-        ]
-        owned = {object_key(thing) for thing in live}
-        # What another owns may have the name; what carries no label of ours is in no mirror, and may have it too.
-        found = [await self._find(thing, namespace) for thing in desired if object_key(thing) not in owned]
-        live += [thing for thing in found if thing is not None]
-        reworded = {key: said for key in owned if (said := self._reworded.get((namespace, key))) is not None}
-        for step in steps(owner, desired, live, reworded):
-            await self._do(step, namespace)
-
-    async def _find(self, thing: dict[str, Any], namespace: str) -> dict[str, Any] | None:
-        """What has the name of an object that we would make."""
-        of = thing["apiVersion"], thing["kind"]
-        seen = self._children[of].get((namespace, thing["metadata"]["name"]))
-        if seen is not None:
-            return dict(seen) | {"apiVersion": of[0], "kind": of[1]}
-        try:
-            found = await self._client.get(kind_of(*of), thing["metadata"]["name"], namespace=namespace)
-        except httpx2.HTTPStatusError as error:  # an ApiError, or the bare answer where nobody serves the kind
-            if error.response.status_code == 404:
-                return None
-            raise
-        return dict(found) | {"apiVersion": of[0], "kind": of[1]}
-
-    async def _do(self, step: Step, namespace: str) -> None:
-        thing = step.thing
-        of, name = (thing["apiVersion"], thing["kind"]), thing["metadata"]["name"]
-        kind = kind_of(*of)
-        if of in _OPTIONAL and not self._children[of].listed:
-            if of[1] == "PodMonitor":  # without it nothing is measured through Prometheus, and everything else works
-                log.info("no PodMonitor %s/%s: the cluster does not know %s", namespace, name, of[0])
-                return
-            raise InputError(
-                f"{of[1]} {name}", f"the cluster does not know {of[0]}", "install KEDA, or name another owner"
-            )
-        log.info("%s %s %s/%s", step.verb, of[1], namespace, name)
-        if step.verb == "delete":
-            self._reworded.pop((namespace, object_key(thing)), None)
-            try:
-                await self._client.delete(kind, name, namespace=namespace, cascade=CascadeType.BACKGROUND)
-            except ApiError as error:
-                if error.status.code != 404:
-                    raise
-            return
-        answer = await self._client.patch(
-            kind, name, thing, namespace=namespace, patch_type=PatchType.APPLY, field_manager=MANAGED_BY, force=True
-        )
-        said = came_back(thing, answer)
-        if said is not None:
-            self._reworded[namespace, object_key(thing)] = said
+    # --- saying
 
     async def _say(self, thing: Object, status: dict[str, Any]) -> None:
-        """Write the status, if it says anything new."""
+        """Write the status, if it says anything new; not at once again, if somebody else says something else."""
         if thing.get("status") == status:
             return
-        namespace, name = key_of(thing)
-        kind = type(thing)
-        await self._client.patch(
-            kind.Status,  # type: ignore[attr-defined]
-            name,
+        named, version, now_s = (
+            (thing["kind"], key_of(thing)),
+            int(thing["metadata"]["resourceVersion"]),
+            time.monotonic(),
+        )
+        said = digest_of(_undated(status))
+        if self._said.is_stale(named, said, version):
+            return  # an event is on its way
+        if (wait_s := self._said.wait_s(named, said, now_s)) > 0:
+            self._queue.add_later(named, wait_s)
+            return
+        answer = await self._client.patch(
+            type(thing).Status,  # type: ignore[attr-defined]
+            named[1][1],
             {"status": status},
-            namespace=namespace,
+            namespace=named[1][0],
             patch_type=PatchType.MERGE,
             field_manager=MANAGED_BY,
         )
+        self._said.wrote(named, said, int(answer["metadata"]["resourceVersion"]), now_s)
 
 
 def _parents(thing: Object) -> Iterator[Named]:
@@ -307,6 +262,12 @@ def _component_of(pod: Object) -> tuple[str, str, str]:
     """Namespace, deployment and component."""
     labels = pod["metadata"].get("labels") or {}
     return key_of(pod)[0], labels.get(DEPLOYMENT_LABEL, ""), labels.get(COMPONENT_LABEL, "")
+
+
+def _undated(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Without since when each condition holds."""
+    conditions = [{**each, "lastTransitionTime": None} for each in status["conditions"]]
+    return {**status, "conditions": conditions}
 
 
 def _now() -> str:

@@ -85,9 +85,13 @@ def stamped(thing: Object, owner: Mapping[str, Any]) -> Object:
         "controller": True,
         "blockOwnerDeletion": True,
     }
-    digest = hashlib.sha256(orjson.dumps(thing, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-    annotations = meta.get("annotations", {}) | {APPLIED: digest}
+    annotations = meta.get("annotations", {}) | {APPLIED: digest_of(thing)}
     return thing | {"metadata": meta | {"annotations": annotations, "ownerReferences": [reference]}}
+
+
+def digest_of(thing: Mapping[str, Any]) -> str:
+    """The same for what says the same, in whatever order."""
+    return hashlib.sha256(orjson.dumps(thing, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 def owns(owner: Mapping[str, Any], thing: Mapping[str, Any]) -> bool:
