@@ -4,13 +4,13 @@ Only what is a sum of gauges; a pool of which one ready pod cannot be heard has 
 look like less load.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from api_client import ApiError, fetch
 from control_plane import ControlPlane
 from external_metrics import external_metrics
+from following import following
 
 from penstock.control.exposition import parse_exposition
 
@@ -19,31 +19,23 @@ SUMS = {
     "penstock_queue_requests": ("vllm:num_requests_waiting",),
 }
 _NAMES = frozenset(name for names in SUMS.values() for name in names)
-_EVERY_S = 0.5
 
 
 @contextmanager
 def pod_metrics(plane: ControlPlane, space: str, component: str) -> Iterator[None]:
     """While it is there, the external metrics API says what the pods of `d`'s component do, twice a second."""
-    done = threading.Event()
     selector = f"penstock_dev_component={component},penstock_dev_deployment=d"
     with external_metrics(plane) as metrics:
 
-        def follow() -> None:
-            while not done.wait(_EVERY_S):
-                try:
-                    found = _sums(plane, space, component)
-                except (OSError, ApiError):
-                    found = {}
-                metrics.tell({f"{name}{{{selector}}}": value for name, value in found.items()})
+        def tell() -> None:
+            try:
+                found = _sums(plane, space, component)
+            except (OSError, ApiError):
+                found = {}
+            metrics.tell({f"{name}{{{selector}}}": value for name, value in found.items()})
 
-        thread = threading.Thread(target=follow)
-        thread.start()
-        try:
+        with following(tell):
             yield
-        finally:
-            done.set()
-            thread.join()
 
 
 def _sums(plane: ControlPlane, space: str, component: str) -> dict[str, float]:

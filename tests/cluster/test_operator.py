@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from api_client import fetch
+from audit import writes
 from control_plane import ControlPlane
 from deployments import (
     GROUP,
@@ -152,30 +153,22 @@ def test_a_name_that_is_taken_is_told_and_not_taken_over(defined: ControlPlane, 
 
 
 def test_an_idle_operator_writes_nothing(defined: ControlPlane, operator: Running, space: str) -> None:
-    """Versions of all that it owns stand still, over a restart too."""
-    apply(defined, space, deployment(worker(autoscaling={"by": "hpa", "max": 3, "cpuPercent": 70})))
+    """Not even what changes nothing, over a restart too, and though the API server says some things in other words."""
+    odd = {"env": {"EMPTY": ""}, "resources": {"requests": {"cpu": "1000m", "memory": 1073741824}}}
+    by_hpa = {"by": "hpa", "max": 3, "cpuPercent": 70, "requestsPerSecond": 0.5}
+    apply(defined, space, deployment(worker(autoscaling=by_hpa, pod=odd), kubeconfig="none"))
     hpa = f"/apis/autoscaling/v2/namespaces/{space}/horizontalpodautoscalers/d-worker"
     defined.until(lambda: defined.api.get(hpa))
-
-    def versions() -> dict[str, str]:
-        found = {}
-        for path in (
-            f"/apis/{GROUP}/namespaces/{space}/inferencedeployments",
-            f"/apis/{GROUP}/namespaces/{space}/componentpools",
-            f"/api/v1/namespaces/{space}/services",
-            f"/apis/policy/v1/namespaces/{space}/poddisruptionbudgets",
-            f"/apis/rbac.authorization.k8s.io/v1/namespaces/{space}/roles",
-        ):
-            for one in defined.api.items(path):
-                found[f"{path}/{one['metadata']['name']}"] = one["metadata"]["resourceVersion"]
-        return found
-
     time.sleep(5)
-    before = versions()
+    before = len(writes(defined.audit_log, space))
+    defined.kubectl("-n", space, "annotate", "componentpool/d-worker", "team=a")  # so that it is looked at
+    time.sleep(3)
+    assert writes(defined.audit_log, space)[before:] == []
     operator.kill()
     operator.begin()
     time.sleep(8)
-    assert versions() == before
+    again = writes(defined.audit_log, space)[before:]
+    assert [(each.verb, each.resource) for each in again] in ([], [("patch", "deployments")])  # it has forgotten how
 
 
 def test_only_the_holder_of_the_lease_acts(defined: ControlPlane, space: str) -> None:

@@ -1,6 +1,5 @@
 """Others write what the operator owns: by hand, or again and again."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ import pytest
 from audit import Write, writes
 from control_plane import ControlPlane
 from deployments import apply, complaint, custom, deployment, worker
+from following import following
 from running_operator import Running
 from test_definitions import defined as defined
 
@@ -27,20 +27,13 @@ def test_who_changes_it_back_each_time_is_named_and_not_fought(
     defined.until(lambda: custom(defined, space, "componentpools", "d-worker")["status"]["observedGeneration"])
     defined.until(lambda: defined.api.get(path))
     before = len(applied(defined, space))
-    ended = threading.Event()
 
-    def other() -> None:
-        while not ended.wait(0.1):
-            defined.api.patch(f"{path}?fieldManager=rival", {"spec": {"replicas": 3}})
+    def rival() -> None:
+        defined.api.patch(f"{path}?fieldManager=rival", {"spec": {"replicas": 3}})
 
-    rival = threading.Thread(target=other)
-    rival.start()
-    try:
+    with following(rival, every_s=0.1):
         defined.until(lambda: "Deployment d-worker: rival changes it" in told(defined, space))
         time.sleep(FIGHT_S)
-    finally:
-        ended.set()
-        rival.join()
     assert 2 <= len(applied(defined, space)) - before <= MOST
     defined.until(lambda: defined.api.get(path)["spec"]["replicas"] == 1)
     defined.until(lambda: told(defined, space) == "")
