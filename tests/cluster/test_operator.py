@@ -154,7 +154,8 @@ def test_a_name_that_is_taken_is_told_and_not_taken_over(defined: ControlPlane, 
 
 def test_an_idle_operator_writes_nothing(defined: ControlPlane, operator: Running, space: str) -> None:
     """Not even what changes nothing, over a restart too, and though the API server says some things in other words."""
-    odd = {"env": {"EMPTY": ""}, "resources": {"requests": {"cpu": "1000m", "memory": 1073741824}}}
+    engine = {"name": "engine", "resources": {"requests": {"cpu": "1000m", "memory": 1073741824}}}
+    odd = {"env": {"EMPTY": ""}, "template": {"spec": {"containers": [engine]}}}
     by_hpa = {"by": "hpa", "max": 3, "cpuPercent": 70, "requestsPerSecond": 0.5}
     apply(defined, space, deployment(worker(autoscaling=by_hpa, pod=odd), kubeconfig="none"))
     hpa = f"/apis/autoscaling/v2/namespaces/{space}/horizontalpodautoscalers/d-worker"
