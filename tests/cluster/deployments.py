@@ -16,13 +16,13 @@ NODE = {"name": "node-a", "allocatable": {"cpu": "64", "memory": "64Gi", "pods":
 Thing = dict[str, Any]
 
 
-def deployment(*components: Thing, name: str = "d", kubeconfig: str = "") -> Thing:
+def deployment(*components: Thing, name: str = "d", kubeconfig: str = "", frontend: Thing | None = None) -> Thing:
     # No kubelet gives these pods a token of their service account, so a gateway comes as whoever the test is.
-    frontend = {"name": "frontend", "role": "frontend", "pod": {"env": {"KUBECONFIG": kubeconfig}}}
+    first = {"name": "frontend", "role": "frontend", "pod": {"env": {"KUBECONFIG": kubeconfig}}} | (frontend or {})
     spec = {
         "model": {"name": "penstock/tiny"},
         "slo": {"ttftSeconds": 0.5, "itlSeconds": 0.05},
-        "components": [frontend, *components],
+        "components": [first, *components],
     }
     return {"apiVersion": GROUP, "kind": "InferenceDeployment", "metadata": {"name": name}, "spec": spec}
 

@@ -35,6 +35,12 @@ def test_keda_scales_a_pool_out_under_load_and_in_again(
     thing = deployment(worker(engine=engine, autoscaling=by_keda), kubeconfig=str(defined.kubeconfig))
     scaled_object = f"/apis/keda.sh/v1alpha1/namespaces/{space}/scaledobjects/d-worker"
 
+    def hpa_is_active() -> bool:
+        """The HPA controller takes up to half a minute to know of a kind that was defined after it began."""
+        hpa = defined.api.get(f"/apis/autoscaling/v2/namespaces/{space}/horizontalpodautoscalers/keda-hpa-d-worker")
+        conditions = {each["type"]: each["status"] for each in hpa["status"].get("conditions", ())}
+        return conditions.get("ScalingActive") == "True"
+
     def replicas() -> int:
         return int(custom(defined, space, "componentpools", "d-worker")["spec"]["replicas"])
 
@@ -44,6 +50,7 @@ def test_keda_scales_a_pool_out_under_load_and_in_again(
             apply(defined, space, thing)
             defined.until(lambda: is_ready(custom(defined, space, "inferencedeployments", "d")), 120)
             url = gateway_of(defined, space)
+            defined.until(hpa_is_active, 90)
             with Load(defined, space, url, per_s=4, for_s=20, output_tokens=100) as load:
                 defined.until(lambda: replicas() >= 3, 90)
                 load.lost_nothing()
