@@ -26,7 +26,7 @@ def test_hpas_scale_gateways_and_engines_out_under_load_and_in_again(
     soon = {"scaleDown": {"stabilizationWindowSeconds": 4}}
     in_flight = {"metric": "in_flight_requests", "target": 3}
     by_flight = {"by": "hpa", "max": 5, "metrics": [in_flight], "behavior": soon}
-    by_rate = {"by": "hpa", "max": 3, "requestsPerSecond": 2, "behavior": soon}
+    by_rate = {"by": "hpa", "max": 3, "cpuPercent": 90, "requestsPerSecond": 2, "behavior": soon}
     thing = deployment(
         worker(engine=engine, autoscaling=by_flight),
         kubeconfig=str(defined.kubeconfig),
@@ -53,6 +53,9 @@ def test_hpas_scale_gateways_and_engines_out_under_load_and_in_again(
         with Load(defined, space, url, per_s=4, for_s=20, output_tokens=100) as load:
             defined.until(lambda: there("worker") >= 3 and there("frontend") >= 2, 90)
             load.lost_nothing()
+        found = defined.api.get(f"/apis/autoscaling/v2/namespaces/{space}/horizontalpodautoscalers/d-frontend")
+        cpu = [each["resource"]["current"] for each in found["status"]["currentMetrics"] if each["type"] == "Resource"]
+        assert 0 < cpu[0]["averageUtilization"] < 90, "gateways took so little that their rate decided"
         with Load(defined, f"{space}-less", url, per_s=0.5, for_s=20, output_tokens=50) as load:
             defined.until(lambda: there("worker") == 1 and there("frontend") == 1, 120)
             load.lost_nothing()

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -32,7 +33,7 @@ from penstock.operator.contention import Contention
 from penstock.operator.desired.deployment import deployment_objects
 from penstock.operator.desired.pool import pool_objects
 from penstock.operator.objects import API_VERSION, COMPONENT_LABEL, DEPLOYMENT_LABEL, MANAGED_BY, selector_labels
-from penstock.operator.plan import Taken, digest_of, owns
+from penstock.operator.plan import ObjectKey, Taken, digest_of, owns
 from penstock.operator.queue import WorkQueue
 from penstock.operator.scale_down import ScaleDown
 from penstock.operator.settings import OperatorSettings
@@ -182,20 +183,24 @@ class Operator:
                     field_manager=FIRST_REPLICAS,
                 )
                 return  # the change comes back as an event
-            live = self._live(thing)
-            if live is not None and (live["spec"].get("replicas") or 0) > body.wanted:
-                pods = self._pods.indexed((namespace, deployment, component))
-                await self._scale_down.prepare(namespace, list(pods), body.wanted)
             filled = body.model_copy(update={"component": with_profile(body.model, body.component)})
-            await self._writer.write(thing, pool_objects(name, namespace, deployment, filled, self._settings))
+            desired = pool_objects(name, namespace, deployment, filled, self._settings)
+            await self._writer.write(thing, desired, before=partial(self._before, thing, body.wanted))
         except (ValidationError, InputError, Taken, Contested) as error:
             trouble = " ".join(str(error).split())
             if isinstance(error, Contested):
                 self._queue.add_later(("ComponentPool", (namespace, name)), error.wait_s)
-        pods = self._pods.indexed((namespace, deployment, component))
         selector = selector_labels(deployment, component)
+        pods = self._pods.indexed((namespace, deployment, component))
         status = pool_status(thing, self._live(thing), pods, selector=selector, trouble=trouble, now=_now())
         await self._say(thing, status)
+
+    async def _before(self, pool: Object, wanted: int, key: ObjectKey) -> None:
+        """Before its Deployment shrinks: see to it that the right pods go."""
+        live = self._live(pool)
+        if key[1] == "Deployment" and live is not None and (live["spec"].get("replicas") or 0) > wanted:
+            pods = self._pods.indexed(_component_of(live))
+            await self._scale_down.prepare(key_of(pool)[0], list(pods), wanted)
 
     def _live(self, pool: Object) -> Object | None:
         """Its Deployment, as it was seen last."""
@@ -258,10 +263,10 @@ def _owner_of(thing: Object) -> str | None:
     return next((each["uid"] for each in references if each.get("controller")), None)
 
 
-def _component_of(pod: Object) -> tuple[str, str, str]:
+def _component_of(thing: Object) -> tuple[str, str, str]:
     """Namespace, deployment and component."""
-    labels = pod["metadata"].get("labels") or {}
-    return key_of(pod)[0], labels.get(DEPLOYMENT_LABEL, ""), labels.get(COMPONENT_LABEL, "")
+    labels = thing["metadata"].get("labels") or {}
+    return key_of(thing)[0], labels.get(DEPLOYMENT_LABEL, ""), labels.get(COMPONENT_LABEL, "")
 
 
 def _undated(status: Mapping[str, Any]) -> dict[str, Any]:

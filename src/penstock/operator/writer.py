@@ -5,7 +5,7 @@ It remembers what it wrote, of which nothing counts: a new process writes once m
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,13 @@ OPTIONAL = (
 )
 
 Named = tuple[str, Key]  # kind of the custom resource; its namespace and name
+
+
+Before = Callable[[ObjectKey], Awaitable[None]]
+
+
+async def _nothing(_: ObjectKey) -> None:
+    pass
 
 
 class Contested(Exception):
@@ -64,8 +71,13 @@ class Writer:
         """It is gone."""
         self._memories.pop(owner, None)
 
-    async def write(self, owner: Object, desired: Sequence[dict[str, Any]]) -> None:
-        """All that is due. Raises: Taken, InputError; Contested, after everything else was written."""
+    async def write(self, owner: Object, desired: Sequence[dict[str, Any]], before: Before = _nothing) -> None:
+        """All that is due.
+
+        Args:
+            before: awaited before an object is applied; not, if that has to wait.
+        Raises: Taken, InputError; Contested, after everything else was written.
+        """
         named, uid, namespace = (owner["kind"], key_of(owner)), owner["metadata"]["uid"], key_of(owner)[0]
         memory = self._memories.get(named)
         if memory is None or memory.uid != uid:
@@ -83,7 +95,7 @@ class Writer:
         contested: Contested | None = None
         for step in steps(owner, desired, live, memory.reworded):
             try:
-                await self._do(step, namespace, memory, versions.get(object_key(step.thing)))
+                await self._do(step, namespace, memory, versions.get(object_key(step.thing)), before)
             except Contested as error:
                 contested = error if contested is None else min(contested, error, key=lambda each: each.wait_s)
         if contested is not None:
@@ -106,7 +118,7 @@ class Writer:
             raise
         return dict(found) | {"apiVersion": of[0], "kind": of[1]}
 
-    async def _do(self, step: Step, namespace: str, memory: _Memory, version: int | None) -> None:
+    async def _do(self, step: Step, namespace: str, memory: _Memory, version: int | None, before: Before) -> None:
         thing = step.thing
         of, name = (thing["apiVersion"], thing["kind"]), thing["metadata"]["name"]
         if of in OPTIONAL and not self._children[of].listed:
@@ -119,9 +131,11 @@ class Writer:
         if step.verb == "delete":
             await self._delete(step.thing, namespace, memory)
         else:
-            await self._apply(step.thing, namespace, memory, version)
+            await self._apply(step.thing, namespace, memory, version, before)
 
-    async def _apply(self, thing: dict[str, Any], namespace: str, memory: _Memory, version: int | None) -> None:
+    async def _apply(
+        self, thing: dict[str, Any], namespace: str, memory: _Memory, version: int | None, before: Before
+    ) -> None:
         key, digest = object_key(thing), thing["metadata"]["annotations"][APPLIED]
         if memory.contention.is_stale(key, digest, version):
             return  # an event is on its way
@@ -132,6 +146,7 @@ class Writer:
         if memory.contention.has_written(key, digest):
             there = await self._ask(of, name, namespace)
             memory.others[key] = "somebody" if there is None else _changed_by(there)
+        await before(key)
         log.info("apply %s %s/%s", of[1], namespace, name)
         answer = await self._client.patch(
             kind_of(*of),
