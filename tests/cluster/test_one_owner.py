@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from api_client import ApiError
 from control_plane import ControlPlane
+from deployments import GROUP, apply, custom, deployment, worker
+from running_operator import Running, as_account, install_accounts
 from test_definitions import defined as defined
-from test_operator import GROUP, Running, apply, as_account, custom, deployment, install_accounts, worker
 
 from penstock.operator.install import WEBHOOK_PORT, install_objects
 from penstock.operator.settings import OperatorSettings

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from api_client import fetch
 from control_plane import ControlPlane
+from deployments import GROUP, NODE, PENSTOCK, apply, custom
 from machine_set import MachineSet
+from running_operator import Running, as_account, planner
 from test_definitions import defined as defined
 from test_one_owner import condition, hpa, refused
 from test_one_owner import guarded as guarded
-from test_operator import GROUP, NODE, PENSTOCK, Running, apply, as_account, custom
 
 from penstock.messages.policy_spec import ScalingPolicy
 from penstock.operator.install import METRICS_PORT, policy_rights
@@ -82,17 +83,11 @@ def grant(plane: ControlPlane, space: str, thing: Thing) -> None:
 
 
 @contextmanager
-def planning(plane: ControlPlane, space: str) -> Iterator[None]:
-    """A planner with its own account."""
-    asked = [*PENSTOCK, "planner", "--cluster", "--namespace", space, "--metrics-port", str(METRICS_PORT)]
-    asked += ["--out", str(plane.folder / f"out-{space}")]
-    kubeconfig = as_account(plane, space, "penstock-planner")
-    process = plane.namespace.start(["env", f"KUBECONFIG={kubeconfig}", *asked], plane.folder / f"planner-{space}.log")
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
+def planning(plane: ControlPlane, space: str) -> Iterator[Path]:
+    """A planner with its own account. Yields: its log."""
+    options = ("--metrics-port", str(METRICS_PORT), "--out", str(plane.folder / f"out-{space}"))
+    with planner(plane, space, *options, kubeconfig=as_account(plane, space, "penstock-planner")) as log:
+        yield log
 
 
 def status(plane: ControlPlane, space: str, kind: str) -> Thing:

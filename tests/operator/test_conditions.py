@@ -86,6 +86,17 @@ def test_a_container_that_cannot_start_needs_somebody() -> None:
     assert message(said, "Degraded") == f"1 pod cannot start (engine: CrashLoopBackOff), since {EARLIER}"
 
 
+def test_pods_that_cannot_even_be_made_need_somebody() -> None:
+    """A quota, say: there is no pod that could tell."""
+    there = deployment(0, 0)
+    there["status"]["conditions"] = [
+        {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota", "lastTransitionTime": EARLIER}
+    ]
+    said = status(pool(), there)
+    assert states(said) == {"Ready": "False", "Progressing": "False", "Degraded": "True"}
+    assert message(said, "Degraded") == f"pods cannot be made (exceeded quota), since {EARLIER}"
+
+
 def test_a_pod_that_goes_is_no_trouble() -> None:
     going = crashing()
     going["metadata"]["deletionTimestamp"] = NOW
@@ -116,6 +127,7 @@ def test_a_deployment_is_as_ready_as_its_components() -> None:
     assert said["ready"] == "1/2"
     assert states(said) == {"Ready": "False", "Progressing": "False", "Degraded": "True"}
     assert message(said, "Degraded").startswith("other: 1 pod cannot start")
+    assert message(said, "Ready") == "1 of 2 components are ready; other: 0 of 2 pods serve"
     assert said["components"][0] == {"name": "worker", "desired": 2, "ready": 2}
 
 

@@ -17,6 +17,8 @@ from penstock.control.clocks import MonotonicClock
 from penstock.control.cluster_world import ClusterWorld
 from penstock.control.loop import Decisions, Listener, in_thread, run
 from penstock.control.policy_planner import plan_policy
+from penstock.errors import InputError
+from penstock.hardware.profiled import with_profiles
 from penstock.kubernetes.kinds import kind_of
 from penstock.kubernetes.mirror import Key, Mirror, Object, key_of
 from penstock.messages.scaling_spec import PlannerScaling
@@ -113,8 +115,8 @@ class ClusterPlanner:
 
     async def _plan(self, key: Key, thing: Object) -> None:
         try:
-            spec = DeploymentBody.model_validate(thing["spec"], by_alias=True, by_name=False)
-        except ValidationError as error:
+            spec = with_profiles(DeploymentBody.model_validate(thing["spec"], by_alias=True, by_name=False))
+        except (ValidationError, InputError) as error:
             log.warning("%s: %s", "/".join(key), " ".join(str(error).split()))
             return  # a change of it begins anew
         ours = [pool for pool in spec.pools if isinstance(pool.autoscaling, PlannerScaling)]

@@ -17,9 +17,7 @@ from penstock.control.policy_status import PolicySeen, policy_status
 from penstock.control.policy_world import PolicyWorld, write_status
 from penstock.control.scale_target import ScaleTarget, labels_of
 from penstock.errors import InputError
-from penstock.hardware.derived_engine import derived_engine
-from penstock.hardware.models import known_model
-from penstock.hardware.profile import shipped_profile
+from penstock.hardware.profiled import with_profile
 from penstock.kubernetes.kinds import kind_of
 from penstock.kubernetes.mirror import Mirror, Object, key_of
 from penstock.messages.policy_spec import PolicyBody
@@ -46,7 +44,7 @@ async def plan_policy(
     """
     namespace, name = key_of(thing)
     try:
-        body = _with_profile(PolicyBody.model_validate(thing["spec"], by_alias=True, by_name=False))
+        body = PolicyBody.model_validate(thing["spec"], by_alias=True, by_name=False)
         target = ScaleTarget(client, namespace, body.scale_target_ref, writer=MANAGER)
         scale = await target.read()
         labels: Mapping[str, str | None] = dict(body.metrics.selector) or labels_of(scale.selector)
@@ -55,6 +53,8 @@ async def plan_policy(
                 "spec.metrics.selector", f"missing, and the scale of {target} selects no pods", "give their labels"
             )
         pool = body.pool(name)
+        if body.model is not None:
+            pool = with_profile(body.model, pool, path="spec")
         decider = policy_for(body.deployment(pool), pool)
     except (ValidationError, InputError) as error:
         await _tell(client, thing, policy() or thing, " ".join(str(error).split()))
@@ -101,18 +101,6 @@ async def _tell(client: AsyncClient, thing: Object, policy: Object, trouble: str
     seen = PolicySeen(target="", pool=None, decided=None, advising=None, second_owner=second, trouble=trouble)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     await write_status(client, policy, policy_status(policy, seen, now=now))
-
-
-def _with_profile(body: PolicyBody) -> PolicyBody:
-    """With the engine filled in from the profile that it names. Raises: InputError."""
-    if body.engine.profile is None or body.model is None or body.gpu is None:
-        return body
-    if body.engine.profile != "shipped":
-        raise InputError(
-            "spec.engine.profile", f"no profile {body.engine.profile!r} in a cluster", "say shipped, or state stepTime"
-        )
-    shape = known_model(body.model.shape or body.model.name, where="spec.model")
-    return body.model_copy(update={"engine": derived_engine(body.engine, body.gpu, shape, shipped_profile())})
 
 
 def _none() -> Iterable[Object]:

@@ -12,8 +12,12 @@ webhook/        the API server asks before it lets one in
 plan.py         what of that is to be written, pure
 conditions.py   what is said of it, pure
 queue.py        which objects are looked at, and when again
-operator.py     watches, plans, writes
+deletion_cost.py  which pods go when a pool shrinks, pure
+scale_down.py   asks them, and marks those
+contention.py   when what somebody changes each time is written again, pure
+writer.py       writes what is due
 second_owners.py  says of those that the webhook did not see
+operator.py     watches, and says what became of it
 process.py      client, election, signals
 install.py      what installs it: rights and Deployment
 render.py       all of it without a cluster

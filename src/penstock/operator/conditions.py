@@ -45,7 +45,7 @@ def pool_status(
     there, ready = said.get("replicas", 0), said.get("readyReplicas", 0)
     updated = said.get("updatedReplicas", 0)
     pending, broken = _why_not(pods)
-    why = "; ".join(filter(None, (trouble or broken, *second))) or None
+    why = "; ".join(filter(None, (trouble, _not_made(said), broken, *second))) or None
     serving = ready >= wanted and trouble is None
     settled = serving and there == wanted and updated == wanted
     counts = "; ".join(filter(None, (f"{ready} of {wanted} pods serve", pending)))
@@ -67,7 +67,7 @@ def deployment_status(
     deployment: Mapping[str, Any], pools: Sequence[Mapping[str, Any]], *, trouble: str | None, now: str
 ) -> Object:
     """The status of an InferenceDeployment, from those of its pools."""
-    components = []
+    components, waiting = [], []
     ready = 0
     complaints = [trouble] if trouble else []
     for pool in sorted(pools, key=lambda pool: str(pool["metadata"]["name"])):
@@ -78,11 +78,14 @@ def deployment_status(
             {"name": name, "desired": pool["spec"].get("replicas") or 0, "ready": status.get("readyReplicas", 0)}
         )
         current = status.get("observedGeneration") == pool["metadata"].get("generation")
-        ready += current and conditions.get("Ready", {}).get("status") == "True"
+        is_ready = current and conditions.get("Ready", {}).get("status") == "True"
+        ready += is_ready
+        if current and not is_ready and "Ready" in conditions:
+            waiting.append(f"{name}: {conditions['Ready']['message']}")
         if conditions.get("Degraded", {}).get("status") == "True":
             complaints.append(f"{name}: {conditions['Degraded']['message']}")
     wanted = len(deployment["spec"]["components"])
-    counts = f"{ready} of {wanted} components are ready"
+    counts = "; ".join((f"{ready} of {wanted} components are ready", *waiting))
     all_ready = ready == wanted and not trouble
     why = "; ".join(complaints) or None
     found = (
@@ -96,6 +99,14 @@ def deployment_status(
         "components": components,
         "conditions": dated(found, deployment, now),
     }
+
+
+def _not_made(deployment_status: Mapping[str, Any]) -> str | None:
+    """Why pods are not even there: a quota, an admission webhook, an account that is missing."""
+    for said in deployment_status.get("conditions") or ():
+        if said["type"] == "ReplicaFailure" and said["status"] == "True":
+            return f"pods cannot be made ({said.get('message', '')}), since {said.get('lastTransitionTime')}"
+    return None
 
 
 def _why_not(pods: Iterable[Mapping[str, Any]]) -> tuple[str | None, str | None]:

@@ -1,8 +1,8 @@
 """What installs Penstock in a cluster: operator and planner, with their accounts, rights and Deployments. Pure.
 
-The rights are those that each uses and no more. The operator writes only kinds that it makes, reads pods, and can
-give gateways only what it may do itself (`list` and `watch` of EndpointSlices and pools); of its webhook, it may read
-and write one Secret and one configuration, by name. The planner writes scales and Events.
+The rights are those that each uses and no more. The operator writes only kinds that it makes, marks pods that are to
+go, and can give gateways only what it may do itself (`list` and `watch` of EndpointSlices and pools); of its webhook,
+it may read and write one Secret and one configuration, by name. The planner writes scales and Events.
 """
 
 from penstock.kubernetes.plural import plural_of
@@ -52,7 +52,7 @@ def operator_rules() -> list[Object]:
         _rule(GROUP, ["inferencedeployments/status", "componentpools/status"], ["patch"]),
         # It makes what it makes their property, and blocks their end until that is gone.
         _rule(GROUP, ["inferencedeployments/finalizers", "componentpools/finalizers"], ["update"]),
-        _rule("", ["pods"], _SEE),
+        _rule("", ["pods"], [*_SEE, "patch"]),  # who goes when a pool shrinks (`deletion_cost`)
         _rule("", ["services", "serviceaccounts"], _WRITE),
         _rule("apps", ["deployments"], _WRITE),
         _rule("autoscaling", ["horizontalpodautoscalers"], _WRITE),

@@ -7,11 +7,14 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 
+import aiohttp
 from lightkube import AsyncClient
 from lightkube.core.exceptions import ConfigError
 
+from penstock.control.health import open_session
 from penstock.errors import InputError
 from penstock.kubernetes.lease import Lease
 from penstock.operator.operator import Operator
@@ -70,14 +73,25 @@ async def _both(
 async def _serve(
     client: AsyncClient, settings: OperatorSettings, namespace: str | None, lease_namespace: str | None
 ) -> None:
-    if lease_namespace is None:
-        await Operator(client, settings, namespace=namespace).run()
-        return
+    async with open_session() as session:
+        operate = partial(_operate, client, session, settings, namespace)
+        await (operate() if lease_namespace is None else _while_leading(client, lease_namespace, operate))
+
+
+async def _operate(
+    client: AsyncClient, session: aiohttp.ClientSession, settings: OperatorSettings, namespace: str | None
+) -> None:
+    await Operator(client, session, settings, namespace=namespace).run()
+
+
+async def _while_leading(
+    client: AsyncClient, lease_namespace: str, operate: Callable[[], Coroutine[None, None, None]]
+) -> None:
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     lease = Lease(client, lease_namespace, _LEASE, identity, clock=time.monotonic)
     while True:
         await lease.lead()
-        acting = asyncio.create_task(Operator(client, settings, namespace=namespace).run())
+        acting = asyncio.create_task(operate())
         keeping = asyncio.create_task(lease.keep())
         done, _ = await asyncio.wait((acting, keeping), return_when=asyncio.FIRST_COMPLETED)
         for task in (acting, keeping):
