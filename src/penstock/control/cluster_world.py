@@ -86,9 +86,12 @@ class ClusterWorld:
         serving = [pod for pod in pods if pod.state is WorkerState.READY and pod.url is not None]
         gateways = [pod for pod in serving if pod.component in self._frontends]
         workers = [pod for pod in serving if pod.component not in self._frontends]
-        await asyncio.gather(*map(self._read_gateway, gateways), *map(self._read_worker, workers))
+        heard, _ = await asyncio.gather(
+            asyncio.gather(*map(self._read_gateway, gateways)), asyncio.gather(*map(self._read_worker, workers))
+        )
         self._gateways.only(pod.uid for pod in pods if pod.component in self._frontends)
-        self._gateway_view.read(self._clock.now_s(), self._gateways.together())
+        if heard and all(heard):  # else the sum lacks one, which would look like less demand: it grows old instead
+            self._gateway_view.read(self._clock.now_s(), self._gateways.together())
         wanted = {name: _replicas(pool) for name, pool in self._by_component().items()}
         return Observation(
             time_s=now_s,
@@ -125,8 +128,11 @@ class ClusterWorld:
         for uid in self._ready_since.keys() - there:
             del self._ready_since[uid], self._views[uid]
 
-    async def _read_gateway(self, pod: ClusterPod) -> None:
-        self._gateways.take(pod.uid, await self._scrape(pod, gateway_view.WANTED))
+    async def _read_gateway(self, pod: ClusterPod) -> bool:
+        """Ask it. Returns: whether it answered."""
+        said = await self._scrape(pod, gateway_view.WANTED)
+        self._gateways.take(pod.uid, said)
+        return bool(said.series)
 
     async def _read_worker(self, pod: ClusterPod) -> None:
         view = self._views.get(pod.uid)
