@@ -42,7 +42,10 @@ RIGHT: dict[str, Document] = {
     ),
     "external": _scaled(by="external"),
     "replicas within": _spec(WORKER | {"replicas": 2, "autoscaling": {"by": "planner", "max": 4}}),
-    "warm nodes": _spec(WORKER, warmCapacity={"nodes": 2}),
+    "warm nodes": _spec(
+        WORKER | {"gpu": {"vmSize": "Standard_NC80adis_H100_v5"}, "pod": {"cachePath": "/mnt/weights"}},
+        warmCapacity={"nodes": 2},
+    ),
     "warm nodes by the planner": _spec(WORKER, warmCapacity={"nodes": "auto"}),
     "GPUs and a profile": _spec(
         WORKER
@@ -101,6 +104,7 @@ WRONG: dict[str, Document] = {
     "precision without a profile": _spec(WORKER | {"engine": {"precision": "fp8"}}),
     "expert parallel without a profile": _spec(WORKER | {"engine": {"expertParallel": True}}),
     "warm nodes by whim": _spec(WORKER, warmCapacity={"nodes": "some"}),
+    "a cache that is nowhere": _spec(WORKER | {"pod": {"cachePath": "weights"}}),
     "fewer than no warm nodes": _spec(WORKER, warmCapacity={"nodes": -1}),
     "an environment of odd names": _spec(WORKER | {"pod": {"env": {"1 A": "x"}}}),
     "an environment of numbers": _spec(WORKER | {"pod": {"env": {"A": 1}}}),

@@ -1,15 +1,18 @@
-"""What installs Penstock in a cluster: operator and planner, with their accounts, rights and Deployments. Pure.
+"""What installs Penstock in a cluster: operator and planner, with their accounts, rights and Deployments, and the
+priority of placeholders. Pure.
 
 The rights are those that each uses and no more. The operator writes only kinds that it makes, reads pods, and can
 give gateways only what it may do itself (`list` and `watch` of EndpointSlices and pools). The planner writes scales and
 Events.
 """
 
-from penstock.operator.objects import GROUP, Object
+from penstock.operator.objects import GROUP, PLACEHOLDER_PRIORITY, Object
 from penstock.operator.settings import OperatorSettings
 
 OPERATOR, PLANNER = "penstock-operator", "penstock-planner"
 _RBAC = "rbac.authorization.k8s.io"
+# Below any pod that says nothing of its priority, and not below the -10 at which the cluster autoscaler stops to care.
+_PLACEHOLDER_PRIORITY = -5
 _SEE = ["list", "watch"]
 _WRITE = ["get", *_SEE, "create", "patch", "delete"]
 
@@ -23,6 +26,14 @@ def install_objects(settings: OperatorSettings, *, namespace: str = "penstock") 
     leases = [_rule("coordination.k8s.io", ["leases"], ["get", "create", "update"])]
     return (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": PLACEHOLDER_PRIORITY},
+            "value": _PLACEHOLDER_PRIORITY,
+            "preemptionPolicy": "Never",
+            "description": "Pods that keep a node warm until a real one needs it.",
+        },
         *_account(OPERATOR, namespace, cluster_rules=operator_rules(), own_rules=leases),
         # Of two one leads; the other takes over within seconds.
         _deployment(OPERATOR, namespace, settings, ["operator", *given, "--lease-namespace", namespace], replicas=2),
@@ -41,7 +52,7 @@ def operator_rules() -> list[Object]:
         _rule(GROUP, ["inferencedeployments/finalizers", "componentpools/finalizers"], ["update"]),
         _rule("", ["pods"], _SEE),
         _rule("", ["services", "serviceaccounts"], _WRITE),
-        _rule("apps", ["deployments"], _WRITE),
+        _rule("apps", ["deployments", "daemonsets"], _WRITE),
         _rule("autoscaling", ["horizontalpodautoscalers"], _WRITE),
         _rule("policy", ["poddisruptionbudgets"], _WRITE),
         _rule("keda.sh", ["scaledobjects"], _WRITE),

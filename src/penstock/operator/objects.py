@@ -17,6 +17,7 @@ DEPLOYMENT_LABEL = f"{GROUP}/deployment"
 COMPONENT_LABEL = f"{GROUP}/component"
 ROLE_LABEL = f"{GROUP}/role"
 MANAGED_BY = "penstock-operator"
+PLACEHOLDER_PRIORITY = "penstock-placeholder"  # a PriorityClass, installed with the operator
 _LONGEST_NAME = 63  # of a Service, and of a label's value
 
 

@@ -44,6 +44,7 @@ _OPTIONAL = (
     ("azmonitoring.coreos.com/v1", "PodMonitor"),
 )
 _CHILDREN = (
+    ("apps/v1", "DaemonSet"),
     ("apps/v1", "Deployment"),
     ("autoscaling/v2", "HorizontalPodAutoscaler"),
     ("policy/v1", "PodDisruptionBudget"),
@@ -144,7 +145,7 @@ class Operator:
                 metadata=Metadata(name=name),
                 spec=body,
             )
-            await self._write(thing, deployment_objects(deployment, namespace=namespace))
+            await self._write(thing, deployment_objects(deployment, namespace=namespace, settings=self._settings))
         except (ValidationError, InputError, Taken) as error:
             trouble = " ".join(str(error).split())
         pools = [pool for pool in self._pools if owns(thing, pool)]
