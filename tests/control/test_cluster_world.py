@@ -8,6 +8,8 @@ import pytest
 
 from penstock.control import cluster_world
 from penstock.control.cluster_world import ClusterWorld
+from penstock.control.keda_counts import KedaCounts
+from penstock.messages.decision import Decision, LimitedBy
 from penstock.messages.observation import Observation, Signal
 from penstock.messages.parse_spec import parse_spec
 
@@ -91,3 +93,56 @@ def test_a_gateway_that_does_not_answer_makes_the_demand_old_and_not_smaller(
     assert [signals[Signal.HELD].age_s for signals in seen[29:33]] == [0.0, 1.0, 2.0, 3.0]
     assert {signals[Signal.DEMAND].value for signals in seen[5:] if Signal.DEMAND in signals} == {4.0}
     assert Signal.DEMAND not in seen[-1]
+
+
+class Events:
+    """An API server that takes Events and nothing else."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    async def create(self, event: Any) -> None:
+        self.messages.append(event["message"])
+
+
+def test_under_keda_the_count_is_left_for_it_and_stands_until_it_is_so() -> None:
+    """KEDA acts seconds later. Meanwhile the pool is not taken for one that somebody scaled back."""
+    spec = parse_spec(SPEC.replace("by: planner, min: 0, max: 4", "by: keda, min: 0, max: 4, planner: {}"), source="t")
+    component = {"name": "worker", "autoscaling": {"by": "keda", "planner": {}}}
+    pool: dict[str, Any] = {"metadata": {"name": "d-worker", "namespace": "ns"}, "spec": {"component": component}}
+    events, clock, counts, nothing = Events(), HandClock(), KedaCounts(lambda: 0.0), None
+    world = ClusterWorld(
+        spec.spec,
+        clock,
+        nothing,  # type: ignore[arg-type] - no pod is asked
+        events,  # type: ignore[arg-type]
+        pods=list,
+        pools=lambda: [pool],
+        for_keda=counts,
+    )
+
+    async def decided(desired: int) -> int:
+        current = (await world.observe(0.0)).pools[0].desired
+        decision = Decision(
+            time_s=0.0,
+            component="worker",
+            policy="planner",
+            current=current,
+            desired=desired,
+            limited_by=LimitedBy.NONE,
+            reason="so",
+            seen={},
+            figures={},
+        )
+        await world.act([decision])
+        return current
+
+    async def all_of_it() -> list[int]:
+        pool["spec"]["replicas"] = 1
+        seen = [await decided(1), await decided(3), await decided(3)]
+        pool["spec"]["replicas"] = 3
+        return [*seen, await decided(2), await decided(2)]
+
+    assert asyncio.run(all_of_it()) == [1, 1, 3, 3, 2]
+    assert counts.answer(("ns", "d-worker")) == (2, 3)
+    assert events.messages == ["asked KEDA to scale from 1 to 3: so", "asked KEDA to scale from 3 to 2: so"]

@@ -230,3 +230,27 @@ def test_what_render_is_told_reaches_the_objects() -> None:
     operator = next(made for made in json.loads(result.stdout) if made["kind"] == "Deployment")
     args = operator["spec"]["template"]["spec"]["containers"][0]["args"]
     assert args[args.index("--keda-authentication") + 1] == "azure"
+
+
+def test_a_scaled_object_that_asks_the_planner_holds_nothing_back_itself() -> None:
+    """No query, window, cool-down or rate: those are the planner's. It is pushed to, and its fallback is KEDA's."""
+    made = _one(_rendered(RIGHT["keda asks the planner"]), "ScaledObject", "d-worker")["spec"]
+    (trigger,) = made["triggers"]
+    assert (trigger["type"], trigger["metricType"]) == ("external-push", "AverageValue")
+    assert trigger["metadata"] == {"scalerAddress": "penstock-planner.penstock.svc:6000"}
+    assert (made["minReplicaCount"], made["maxReplicaCount"], made["cooldownPeriod"]) == (0, 4, 0)
+    assert made["fallback"]["replicas"] == 2
+    for way in made["advanced"]["horizontalPodAutoscalerConfig"]["behavior"].values():
+        assert way["stabilizationWindowSeconds"] == 0
+        assert way["policies"][0]["value"] >= 4
+
+
+def test_keda_is_told_where_the_planner_is_installed() -> None:
+    for told, address in (([], "penstock-planner.mine.svc:6000"), (["--planner-address", "other:1"], "other:1")):
+        asked = ["render", "--for", "operator", "--namespace", "mine", "--json", *told]
+        objects = tuple(json.loads(CliRunner().invoke(build(["render", "schema"]), asked).stdout))
+        operator = _one(objects, "Deployment", "penstock-operator")["spec"]["template"]["spec"]["containers"][0]["args"]
+        assert operator[operator.index("--planner-address") + 1] == address
+        planner = _one(objects, "Deployment", "penstock-planner")["spec"]["template"]["spec"]["containers"][0]["args"]
+        (port,) = _one(objects, "Service", "penstock-planner")["spec"]["ports"]
+        assert planner[planner.index("--keda-listen") + 1] == f"0.0.0.0:{port['port']}"

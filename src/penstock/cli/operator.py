@@ -16,6 +16,9 @@ def operator(
         str | None, typer.Option(help="Penstock's own image, for gateways and simulated engines.", show_default=False)
     ] = None,
     prometheus: Annotated[str | None, typer.Option(help="Base URL at which KEDA asks.", show_default=False)] = None,
+    planner_address: Annotated[
+        str | None, typer.Option(help="HOST:PORT at which KEDA asks the planner.", show_default=False)
+    ] = None,
     keda_authentication: Annotated[
         str | None,
         typer.Option(help="TriggerAuthentication by which KEDA asks, if it must.", show_default=False),
@@ -48,7 +51,12 @@ def operator(
     if monitors not in groups:
         raise InputError("--monitors", f"no group {monitors!r}", f"name one of {', '.join(groups)}")
     log_to_stderr()
-    given = {"image": image, "prometheus": prometheus, "keda_authentication": keda_authentication}
+    given = {
+        "image": image,
+        "prometheus": prometheus,
+        "planner_address": planner_address,
+        "keda_authentication": keda_authentication,
+    }
     stated = {name: value for name, value in given.items() if value is not None}
     settings = OperatorSettings(monitors=groups[monitors], **stated)  # type: ignore[arg-type]
     asyncio.run(serve(settings, namespace=namespace, lease_namespace=lease_namespace))

@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from penstock.errors import InputError
 from penstock.messages.decision import Decision
 from penstock.messages.observation import Observation
 from penstock.messages.spec import DeploymentBody
+
+if TYPE_CHECKING:  # needs the Kubernetes client
+    from penstock.control.keda_counts import KedaCounts
 
 
 def planner(
@@ -38,6 +41,13 @@ def planner(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With --cluster: Events say what would be done; nothing is.")
     ] = False,
+    keda_listen: Annotated[
+        str | None,
+        typer.Option(
+            help="With --cluster: HOST:PORT at which KEDA asks for pools that it scales and the planner decides.",
+            show_default=False,
+        ),
+    ] = None,
     for_s: Annotated[
         float | None, typer.Option("--for", help="Seconds to watch; default: until Ctrl-C.", min=0, show_default=False)
     ] = None,
@@ -56,10 +66,13 @@ def planner(
                 "--cluster", "given with a file, --gateway, --worker, --replay or --json", "leave these out"
             )
         log_to_stderr()
-        asyncio.run(_scale(namespace, dry_run, for_s, out))
+        if dry_run and keda_listen is not None:
+            raise InputError("--keda-listen", "given with --dry-run, which answers nobody", "leave one out")
+        asyncio.run(_scale(namespace, dry_run, keda_listen, for_s, out))
         return
-    if namespace is not None or dry_run:
-        raise InputError("--namespace, --dry-run", "given without --cluster", "add it, or leave them out")
+    if namespace is not None or dry_run or keda_listen is not None:
+        given = "--namespace, --dry-run, --keda-listen"
+        raise InputError(given, "given without --cluster", "add it, or leave them out")
     if spec is None:
         raise InputError("SPEC", "missing", "name a deployment file, or give --cluster")
     from penstock.autoscale.sentences import explain
@@ -82,7 +95,9 @@ def planner(
         print_text(explain(made))
 
 
-async def _scale(namespace: str | None, dry_run: bool, for_s: float | None, out: Path | None) -> None:
+async def _scale(
+    namespace: str | None, dry_run: bool, keda_listen: str | None, for_s: float | None, out: Path | None
+) -> None:
     try:
         from lightkube import AsyncClient
         from lightkube.core.exceptions import ConfigError
@@ -111,11 +126,34 @@ async def _scale(namespace: str | None, dry_run: bool, for_s: float | None, out:
             return [journal]
 
         session = await stack.enter_async_context(open_session())
-        planner = ClusterPlanner(client, session, namespace=namespace, listeners=listeners, dry_run=dry_run)
+        for_keda = await stack.enter_async_context(_keda_asks(keda_listen)) if keda_listen is not None else None
+        planner = ClusterPlanner(
+            client, session, namespace=namespace, listeners=listeners, dry_run=dry_run, for_keda=for_keda
+        )
         work = asyncio.create_task(planner.run())
         end_on_signals(work.cancel)
         with contextlib.suppress(asyncio.CancelledError, TimeoutError):
             await asyncio.wait_for(work, for_s)
+
+
+@contextlib.asynccontextmanager
+async def _keda_asks(address: str) -> "AsyncIterator[KedaCounts]":
+    """Counts for KEDA, and the server at which it asks for them. Raises: InputError."""
+    import time
+
+    from penstock.control.keda_counts import KedaCounts
+
+    try:
+        from penstock.control.keda_scaler import serving
+    except ImportError as error:
+        raise InputError("--keda-listen", "gRPC is not installed", "pip install 'penstock[keda]'") from error
+    host, colon, port = address.rpartition(":")
+    if not (host and colon and port.isdigit() and int(port) < 65_536):
+        raise InputError(f"--keda-listen {address}", "not an address", "give one such as 0.0.0.0:6000")
+    counts = KedaCounts(time.monotonic)
+    async with serving(counts, address) as listening:
+        note(f"penstock planner: KEDA asks at {host}:{listening}")
+        yield counts
 
 
 def _replay(spec: DeploymentBody, history: Path, out: Path | None) -> list[Decision]:

@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from penstock.autoscale.policies import policy_for
 from penstock.control.clocks import MonotonicClock
 from penstock.control.cluster_world import ClusterWorld
+from penstock.control.keda_counts import KedaCounts
 from penstock.control.loop import Decisions, Listener, in_thread, run
 from penstock.kubernetes.kinds import kind_of
 from penstock.kubernetes.mirror import Key, Mirror, Object, key_of
-from penstock.messages.scaling_spec import PlannerScaling
+from penstock.messages.scaling_spec import planner_of
 from penstock.messages.spec import DeploymentBody
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class ClusterPlanner:
     Args:
         listeners: of a deployment's loop, by its namespace and name.
         dry_run: advise only.
+        for_keda: where counts are left for KEDA to ask; None: it cannot.
     """
 
     def __init__(
@@ -45,9 +47,10 @@ class ClusterPlanner:
         namespace: str | None,
         listeners: Callable[[Key], list[Listener]],
         dry_run: bool = False,
+        for_keda: KedaCounts | None = None,
     ) -> None:
         self._client, self._session = client, session
-        self._listeners, self._dry_run = listeners, dry_run
+        self._listeners, self._dry_run, self._for_keda = listeners, dry_run, for_keda
 
         def mirror(api_version: str, kind: str) -> Mirror:
             labels = {} if kind == "InferenceDeployment" else {DEPLOYMENT_LABEL: None}
@@ -78,6 +81,8 @@ class ClusterPlanner:
     def _look(self) -> None:
         """Begin and end loops, so that there is one for each deployment as it is now."""
         wanted = {key_of(thing): thing for thing in self._deployments if not thing["metadata"].get("deletionTimestamp")}
+        if self._for_keda is not None:
+            self._for_keda.only(map(key_of, self._pools))
         for key in list(self._loops):
             thing = wanted.get(key)
             if thing is None or thing["metadata"]["generation"] != self._loops[key][0]:
@@ -92,9 +97,11 @@ class ClusterPlanner:
         except ValidationError as error:
             log.warning("%s: %s", "/".join(key), " ".join(str(error).split()))
             return  # a change of it begins anew
-        ours = [pool for pool in spec.pools if isinstance(pool.autoscaling, PlannerScaling)]
+        ours = [pool for pool in spec.pools if planner_of(pool.autoscaling)]
         if not ours:
             return
+        if self._for_keda is None and not self._dry_run and any(pool.autoscaling.by == "keda" for pool in ours):
+            log.warning("%s: KEDA cannot ask for its pools: give --keda-listen", "/".join(key))
         while True:
             clock = MonotonicClock()
             world = ClusterWorld(
@@ -105,6 +112,7 @@ class ClusterPlanner:
                 pods=lambda: self._of(self._pods, key),
                 pools=lambda: self._of(self._pools, key),
                 dry_run=self._dry_run,
+                for_keda=self._for_keda,
             )
             log.info("planning %s", "/".join(key))
             try:

@@ -5,6 +5,7 @@ on one machine. Several gateways count as one. What a new replica takes to serve
 ready, apart for those that found a node and those that waited for one.
 
 It writes only what the planner owns, and only if the pool still says so; every change is an Event with its reason.
+Where KEDA owns the scale and asks the planner, the count is left for KEDA, and counts as what is coming.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from penstock.control.cluster_pods import ClusterPod, parse_pod
 from penstock.control.exposition import Scrape, parse_exposition
 from penstock.control.gateway_view import GatewayView
 from penstock.control.health import scrape
+from penstock.control.keda_counts import KedaCounts
 from penstock.control.lead_times import LeadTimes
 from penstock.control.pool_signals import pool_signals
 from penstock.control.summed_scrapes import SummedScrapes
@@ -34,7 +36,7 @@ from penstock.kubernetes.kinds import kind_of
 from penstock.kubernetes.mirror import Object, key_of
 from penstock.messages.decision import Decision
 from penstock.messages.observation import Observation, PoolSeen, WorkerSeen
-from penstock.messages.scaling_spec import PlannerScaling
+from penstock.messages.scaling_spec import planner_of
 from penstock.messages.spec import DeploymentBody
 from penstock.messages.worker import Role, WorkerState
 
@@ -53,6 +55,7 @@ class ClusterWorld:
     Args:
         pods: those of this deployment, now. pools: its ComponentPools, now.
         dry_run: advise only: Events say what would be done, and nothing is.
+        for_keda: what KEDA is told; None where it cannot ask.
     """
 
     def __init__(
@@ -65,7 +68,9 @@ class ClusterWorld:
         pods: Callable[[], Iterable[Object]],
         pools: Callable[[], Iterable[Object]],
         dry_run: bool = False,
+        for_keda: KedaCounts | None = None,
     ) -> None:
+        self._for_keda = for_keda
         self._spec, self._clock, self._session, self._client = spec, clock, session, client
         self._pods, self._pools, self._dry_run = pods, pools, dry_run
         self._gateways = SummedScrapes(gateway_view.RECEIVED)
@@ -75,7 +80,7 @@ class ClusterWorld:
         self._lead_times = {pool.name: LeadTimes(pool.engine.startup) for pool in spec.pools}
         self._interval_s = {pool.name: policy_for(spec, pool).interval_s for pool in spec.pools}
         self._frontends = {part.name for part in spec.components if part.role is Role.FRONTEND}
-        self._owned = {pool.name for pool in spec.pools if isinstance(pool.autoscaling, PlannerScaling)}
+        self._owners = {pool.name: pool.autoscaling.by for pool in spec.pools if planner_of(pool.autoscaling)}
 
     async def observe(self, now_s: float) -> Observation:
         """Look at the pods, and ask those that serve."""
@@ -92,7 +97,7 @@ class ClusterWorld:
         self._gateways.only(pod.uid for pod in pods if pod.component in self._frontends)
         if heard and all(heard):  # else the sum lacks one, which would look like less demand: it grows old instead
             self._gateway_view.read(self._clock.now_s(), self._gateways.together())
-        wanted = {name: _replicas(pool) for name, pool in self._by_component().items()}
+        wanted = {name: self._wanted(name, pool) for name, pool in self._by_component().items()}
         return Observation(
             time_s=now_s,
             pools=tuple(self._pool_seen(pool.name, pods, wanted, now_s) for pool in self._spec.pools),
@@ -104,7 +109,11 @@ class ClusterWorld:
         pools = self._by_component()
         for decision in decisions:
             pool = pools.get(decision.component)
-            if pool is None or decision.desired == decision.current or not self._is_ours(pool):
+            if pool is None or not self._is_ours(pool):
+                continue
+            if self._owners[decision.component] == "keda" and self._for_keda is not None and not self._dry_run:
+                self._for_keda.want(key_of(pool), decision.desired)
+            if decision.desired == decision.current:
                 continue
             try:
                 await self._scale(pool, decision)
@@ -178,16 +187,27 @@ class ClusterWorld:
     def _by_component(self) -> dict[str, Object]:
         return {pool["spec"]["component"]["name"]: pool for pool in self._pools()}
 
+    def _wanted(self, name: str, pool: Object) -> int:
+        """The count that is coming: the scale's, or what KEDA was told and has yet to make so."""
+        there = _replicas(pool)
+        if self._owners.get(name) != "keda" or self._for_keda is None or self._dry_run:
+            return there
+        self._for_keda.seen(key_of(pool), there)
+        told = self._for_keda.desired(key_of(pool))
+        return there if told is None else told
+
     # --- acting
 
     def _is_ours(self, pool: Object) -> bool:
         """By the pool as it is now: its owner may have changed since the decision."""
         component = pool["spec"]["component"]
-        return component["name"] in self._owned and (component.get("autoscaling") or {}).get("by") == "planner"
+        by = (component.get("autoscaling") or {}).get("by")
+        return by is not None and self._owners.get(component["name"]) == by
 
     async def _scale(self, pool: Object, decision: Decision) -> None:
         namespace, name = key_of(pool)
-        if not self._dry_run:
+        for_keda = self._owners[decision.component] == "keda"
+        if not self._dry_run and not for_keda:
             await self._client.patch(
                 _POOL.Scale,
                 name,
@@ -198,15 +218,17 @@ class ClusterWorld:
             )
         log.info("%s: %s", name, decision.reason)
         await self._client.create(
-            _EVENT.from_dict(event_of(pool, decision, dry_run=self._dry_run, now=datetime.now(UTC)))
+            _EVENT.from_dict(event_of(pool, decision, dry_run=self._dry_run, for_keda=for_keda, now=datetime.now(UTC)))
         )
 
 
-def event_of(pool: Object, decision: Decision, *, dry_run: bool, now: datetime) -> dict[str, Any]:
+def event_of(
+    pool: Object, decision: Decision, *, dry_run: bool, for_keda: bool = False, now: datetime
+) -> dict[str, Any]:
     """An Event with the decision's sentence, as `kubectl describe` shows it."""
     namespace, name = key_of(pool)
     at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    verb = "would scale" if dry_run else "scaled"
+    verb = "would scale" if dry_run else "asked KEDA to scale" if for_keda else "scaled"
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -219,7 +241,7 @@ def event_of(pool: Object, decision: Decision, *, dry_run: bool, now: datetime) 
             "uid": pool["metadata"].get("uid"),
         },
         "type": "Normal",
-        "reason": "Advised" if dry_run else "Scaled",
+        "reason": "Advised" if dry_run else "Asked" if for_keda else "Scaled",
         "message": f"{verb} from {decision.current} to {decision.desired}: {decision.reason}"[:1024],
         "source": {"component": MANAGER},
         "firstTimestamp": at,

@@ -11,6 +11,7 @@ plan.py         what of that is to be written, pure
 conditions.py   what is said of it, pure
 queue.py        which objects are looked at, and when again
 operator.py     watches, plans, writes
+reachable.py    whether the planner answers where KEDA is to ask it
 process.py      client, election, signals
 install.py      what installs it: rights and Deployment
 render.py       all of it without a cluster

@@ -6,10 +6,10 @@ give gateways only what it may do itself (`list` and `watch` of EndpointSlices a
 Events.
 """
 
-from penstock.operator.objects import GROUP, PLACEHOLDER_PRIORITY, Object
+from penstock.operator.objects import GROUP, KEDA_PORT, PLACEHOLDER_PRIORITY, PLANNER, Object, planner_address
 from penstock.operator.settings import OperatorSettings
 
-OPERATOR, PLANNER = "penstock-operator", "penstock-planner"
+OPERATOR = "penstock-operator"
 _RBAC = "rbac.authorization.k8s.io"
 # Below any pod that says nothing of its priority, and not below the -10 at which the cluster autoscaler stops to care.
 _PLACEHOLDER_PRIORITY = -5
@@ -21,6 +21,7 @@ def install_objects(settings: OperatorSettings, *, namespace: str = "penstock") 
     """All of it but the CRDs, in the order in which it is to be applied."""
     monitors = settings.monitors.rpartition("/")[0] if settings.monitors is not None else "none"
     given: tuple[str, ...] = ("--image", settings.image, "--prometheus", settings.prometheus, "--monitors", monitors)
+    given += ("--planner-address", settings.planner_address or planner_address(namespace))
     if settings.keda_authentication is not None:
         given += ("--keda-authentication", settings.keda_authentication)
     leases = [_rule("coordination.k8s.io", ["leases"], ["get", "create", "update"])]
@@ -38,7 +39,18 @@ def install_objects(settings: OperatorSettings, *, namespace: str = "penstock") 
         # Of two one leads; the other takes over within seconds.
         _deployment(OPERATOR, namespace, settings, ["operator", *given, "--lease-namespace", namespace], replicas=2),
         *_account(PLANNER, namespace, cluster_rules=planner_rules()),
-        _deployment(PLANNER, namespace, settings, ["planner", "--cluster"], replicas=1),
+        _deployment(
+            PLANNER, namespace, settings, ["planner", "--cluster", "--keda-listen", f"0.0.0.0:{KEDA_PORT}"], replicas=1
+        ),
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": PLANNER, "namespace": namespace},
+            "spec": {
+                "selector": {"app.kubernetes.io/name": PLANNER},
+                "ports": [{"name": "keda", "port": KEDA_PORT, "targetPort": KEDA_PORT}],
+            },
+        },
     )
 
 

@@ -30,6 +30,7 @@ from penstock.operator.desired.pool import pool_objects
 from penstock.operator.objects import API_VERSION, DEPLOYMENT_LABEL, MANAGED_BY, selector_labels
 from penstock.operator.plan import Step, Taken, object_key, owns, steps
 from penstock.operator.queue import WorkQueue
+from penstock.operator.reachable import Unreachable, until_reachable
 from penstock.operator.settings import OperatorSettings
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class Operator:
             except asyncio.CancelledError:
                 raise
             except (ApiError, httpx2.HTTPError, OSError) as error:
-                said = error.status.message if isinstance(error, ApiError) else type(error).__name__
+                said = error.status.message if isinstance(error, ApiError) else str(error) or type(error).__name__
                 wait_s = self._queue.failed(named)
                 log.warning("%s %s: %s; again in %g s", named[0], "/".join(named[1]), said, wait_s)
             except Exception:
@@ -154,7 +155,7 @@ class Operator:
     async def _pool(self, thing: Object) -> None:
         namespace, name = key_of(thing)
         deployment = (thing["metadata"].get("labels") or {}).get(DEPLOYMENT_LABEL, name)
-        trouble = None
+        trouble, again = None, None
         component = thing["spec"].get("component", {}).get("name", "")
         try:
             body = PoolBody.model_validate(thing["spec"], by_alias=True, by_name=False)
@@ -169,14 +170,17 @@ class Operator:
                 )
                 return  # the change comes back as an event
             await self._write(thing, pool_objects(name, namespace, deployment, body, self._settings))
-        except (ValidationError, InputError, Taken) as error:
+        except (ValidationError, InputError, Taken, Unreachable) as error:
             trouble = " ".join(str(error).split())
+            again = error if isinstance(error, Unreachable) else None
         selector = selector_labels(deployment, component)
         pods = [pod for pod in self._pods if _selected(pod, namespace, selector)]
         there = self._children["apps/v1", "Deployment"].get((namespace, name))
         owned = there if there is not None and owns(thing, there) else None
         status = pool_status(thing, owned, pods, selector=selector, trouble=trouble, now=_now())
         await self._say(thing, status)
+        if again is not None:
+            raise again
 
     # --- writing
 
@@ -218,6 +222,8 @@ class Operator:
             raise InputError(
                 f"{of[1]} {name}", f"the cluster does not know {of[0]}", "install KEDA, or name another owner"
             )
+        if step.verb == "apply":
+            await until_reachable(thing)
         log.info("%s %s %s/%s", step.verb, of[1], namespace, name)
         if step.verb == "delete":
             try:
