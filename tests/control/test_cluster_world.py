@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from penstock.control import cluster_world
+from penstock.control import pod_metrics
 from penstock.control.cluster_world import ClusterWorld
 from penstock.control.keda_counts import KedaCounts
+from penstock.control.pod_metrics import PodMetrics
 from penstock.messages.decision import Decision, LimitedBy
 from penstock.messages.observation import Observation, Signal
 from penstock.messages.parse_spec import parse_spec
@@ -56,14 +57,14 @@ def looks(monkeypatch: pytest.MonkeyPatch, seconds: int, silent_from: dict[str, 
             return None
         return f"penstock_gateway_requests_received_total {2 * clock.at_s}\npenstock_gateway_held_requests 1\n"
 
-    monkeypatch.setattr(cluster_world, "scrape", scrape)
+    monkeypatch.setattr(pod_metrics, "scrape", scrape)
     component = {"name": "worker", "autoscaling": {"by": "planner"}}
     pool = {"metadata": {"name": "d-worker"}, "spec": {"replicas": 0, "component": component}}
     nothing: Any = None  # neither session nor client is used
+    spec = parse_spec(SPEC, source="test").spec
     world = ClusterWorld(
-        parse_spec(SPEC, source="test").spec,
-        clock,
-        nothing,
+        spec,
+        PodMetrics(spec.slo, clock, nothing),
         nothing,
         pods=lambda: map(gateway_pod, GATEWAYS),
         pools=lambda: [pool],
@@ -110,11 +111,11 @@ def test_under_keda_the_count_is_left_for_it_and_stands_until_it_is_so() -> None
     spec = parse_spec(SPEC.replace("by: planner, min: 0, max: 4", "by: keda, min: 0, max: 4, planner: {}"), source="t")
     component = {"name": "worker", "autoscaling": {"by": "keda", "planner": {}}}
     pool: dict[str, Any] = {"metadata": {"name": "d-worker", "namespace": "ns"}, "spec": {"component": component}}
-    events, clock, counts, nothing = Events(), HandClock(), KedaCounts(lambda: 0.0), None
+    events, counts = Events(), KedaCounts(lambda: 0.0)
+    no_session: Any = None  # no pod is asked
     world = ClusterWorld(
         spec.spec,
-        clock,
-        nothing,  # type: ignore[arg-type] - no pod is asked
+        PodMetrics(spec.spec.slo, HandClock(), no_session),
         events,  # type: ignore[arg-type]
         pods=list,
         pools=lambda: [pool],

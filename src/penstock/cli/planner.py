@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,9 +15,6 @@ from penstock.errors import InputError
 from penstock.messages.decision import Decision
 from penstock.messages.observation import Observation
 from penstock.messages.spec import DeploymentBody
-
-if TYPE_CHECKING:  # needs the Kubernetes client
-    from penstock.control.keda_counts import KedaCounts
 
 
 def planner(
@@ -48,6 +45,30 @@ def planner(
             show_default=False,
         ),
     ] = None,
+    prometheus: Annotated[
+        str | None,
+        typer.Option(
+            help="With --cluster: base URL of a Prometheus to ask for metrics. Default: the pods are asked.",
+            show_default=False,
+        ),
+    ] = None,
+    prometheus_window_s: Annotated[
+        float | None,
+        typer.Option(
+            "--prometheus-window",
+            help="Seconds over which its rates are taken: four scrapes at least. Default: 60.",
+            min=1,
+            max=3600,
+            show_default=False,
+        ),
+    ] = None,
+    prometheus_token_file: Annotated[
+        Path | None, typer.Option(help="File with a bearer token for it, read at each call.", show_default=False)
+    ] = None,
+    prometheus_identity: Annotated[
+        str | None,
+        typer.Option(help="`azure`: ask it as the pod's workload identity.", show_default=False),
+    ] = None,
     for_s: Annotated[
         float | None, typer.Option("--for", help="Seconds to watch; default: until Ctrl-C.", min=0, show_default=False)
     ] = None,
@@ -66,13 +87,31 @@ def planner(
                 "--cluster", "given with a file, --gateway, --worker, --replay or --json", "leave these out"
             )
         log_to_stderr()
-        if dry_run and keda_listen is not None:
-            raise InputError("--keda-listen", "given with --dry-run, which answers nobody", "leave one out")
-        asyncio.run(_scale(namespace, dry_run, keda_listen, for_s, out))
+        from penstock.cli.planner_in_cluster import InCluster, scale
+
+        asked = InCluster(
+            namespace=namespace,
+            dry_run=dry_run,
+            keda_listen=keda_listen,
+            prometheus=_base_url(prometheus, "--prometheus") if prometheus is not None else None,
+            window_s=prometheus_window_s,
+            token_file=prometheus_token_file,
+            identity=prometheus_identity,
+            out=out,
+        )
+        asyncio.run(scale(asked, for_s))
         return
-    if namespace is not None or dry_run or keda_listen is not None:
-        given = "--namespace, --dry-run, --keda-listen"
-        raise InputError(given, "given without --cluster", "add it, or leave them out")
+    for name, given in (
+        ("--namespace", namespace is not None),
+        ("--dry-run", dry_run),
+        ("--keda-listen", keda_listen is not None),
+        ("--prometheus", prometheus is not None),
+        ("--prometheus-window", prometheus_window_s is not None),
+        ("--prometheus-token-file", prometheus_token_file is not None),
+        ("--prometheus-identity", prometheus_identity is not None),
+    ):
+        if given:
+            raise InputError(name, "given without --cluster", "add it, or leave this out")
     if spec is None:
         raise InputError("SPEC", "missing", "name a deployment file, or give --cluster")
     from penstock.autoscale.sentences import explain
@@ -93,67 +132,6 @@ def planner(
         print_document([decision_to_json(decision) for decision in made])
     else:
         print_text(explain(made))
-
-
-async def _scale(
-    namespace: str | None, dry_run: bool, keda_listen: str | None, for_s: float | None, out: Path | None
-) -> None:
-    try:
-        from lightkube import AsyncClient
-        from lightkube.core.exceptions import ConfigError
-    except ImportError as error:
-        raise InputError(
-            "--cluster", "the Kubernetes client is not installed", "pip install 'penstock[kubernetes]'"
-        ) from error
-    from penstock.control.cluster_planner import ClusterPlanner
-    from penstock.control.health import open_session
-    from penstock.control.loop import Listener
-    from penstock.telemetry.journal import Journal
-
-    try:
-        client = AsyncClient()
-    except ConfigError as error:
-        raise InputError(
-            "--cluster", f"no cluster is configured ({error})", "run it in a pod, or set KUBECONFIG"
-        ) from error
-    async with contextlib.AsyncExitStack() as stack:
-
-        def listeners(key: tuple[str, str]) -> list[Listener]:
-            if out is None:
-                return []
-            journal = Journal(out / key[0] / key[1])
-            stack.callback(journal.close)
-            return [journal]
-
-        session = await stack.enter_async_context(open_session())
-        for_keda = await stack.enter_async_context(_keda_asks(keda_listen)) if keda_listen is not None else None
-        planner = ClusterPlanner(
-            client, session, namespace=namespace, listeners=listeners, dry_run=dry_run, for_keda=for_keda
-        )
-        work = asyncio.create_task(planner.run())
-        end_on_signals(work.cancel)
-        with contextlib.suppress(asyncio.CancelledError, TimeoutError):
-            await asyncio.wait_for(work, for_s)
-
-
-@contextlib.asynccontextmanager
-async def _keda_asks(address: str) -> "AsyncIterator[KedaCounts]":
-    """Counts for KEDA, and the server at which it asks for them. Raises: InputError."""
-    import time
-
-    from penstock.control.keda_counts import KedaCounts
-
-    try:
-        from penstock.control.keda_scaler import serving
-    except ImportError as error:
-        raise InputError("--keda-listen", "gRPC is not installed", "pip install 'penstock[keda]'") from error
-    host, colon, port = address.rpartition(":")
-    if not (host and colon and port.isdigit() and int(port) < 65_536):
-        raise InputError(f"--keda-listen {address}", "not an address", "give one such as 0.0.0.0:6000")
-    counts = KedaCounts(time.monotonic)
-    async with serving(counts, address) as listening:
-        note(f"penstock planner: KEDA asks at {host}:{listening}")
-        yield counts
 
 
 def _replay(spec: DeploymentBody, history: Path, out: Path | None) -> list[Decision]:

@@ -8,15 +8,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-import aiohttp
 from lightkube import AsyncClient
 from pydantic import ValidationError
 
 from penstock.autoscale.policies import policy_for
+from penstock.clock import Clock
 from penstock.control.clocks import MonotonicClock
 from penstock.control.cluster_world import ClusterWorld
 from penstock.control.keda_counts import KedaCounts
 from penstock.control.loop import Decisions, Listener, in_thread, run
+from penstock.control.pod_metrics import Metrics
 from penstock.kubernetes.kinds import kind_of
 from penstock.kubernetes.mirror import Key, Mirror, Object, key_of
 from penstock.messages.scaling_spec import planner_of
@@ -34,6 +35,7 @@ class ClusterPlanner:
     """All loops of a cluster, or of one namespace.
 
     Args:
+        metrics: of a deployment, by its namespace and name.
         listeners: of a deployment's loop, by its namespace and name.
         dry_run: advise only.
         for_keda: where counts are left for KEDA to ask; None: it cannot.
@@ -42,14 +44,14 @@ class ClusterPlanner:
     def __init__(
         self,
         client: AsyncClient,
-        session: aiohttp.ClientSession,
+        metrics: Callable[[Key, DeploymentBody, Clock], Metrics],
         *,
         namespace: str | None,
         listeners: Callable[[Key], list[Listener]],
         dry_run: bool = False,
         for_keda: KedaCounts | None = None,
     ) -> None:
-        self._client, self._session = client, session
+        self._client, self._metrics = client, metrics
         self._listeners, self._dry_run, self._for_keda = listeners, dry_run, for_keda
 
         def mirror(api_version: str, kind: str) -> Mirror:
@@ -106,8 +108,7 @@ class ClusterPlanner:
             clock = MonotonicClock()
             world = ClusterWorld(
                 spec,
-                clock,
-                self._session,
+                self._metrics(key, spec, clock),
                 self._client,
                 pods=lambda: self._of(self._pods, key),
                 pools=lambda: self._of(self._pools, key),

@@ -1,37 +1,29 @@
-"""The world of a deployment in a cluster: sees its pods and asks them, and writes the scale of its pools.
+"""The world of a deployment in a cluster: sees its pods and their metrics, and writes the scale of its pools.
 
-Pods and pools come from mirrors that somebody keeps true; metrics are asked of the pods themselves, once a second, as
-on one machine. Several gateways count as one. What a new replica takes to serve is learnt from the pods that became
-ready, apart for those that found a node and those that waited for one.
+Pods and pools come from mirrors that somebody keeps true, metrics from the pods themselves (`pod_metrics`) or from a
+Prometheus (`prometheus_metrics`). What a new replica takes to serve is learnt from the pods that became ready, apart
+for those that found a node and those that waited for one.
 
 It writes only what the planner owns, and only if the pool still says so; every change is an Event with its reason.
 Where KEDA owns the scale and asks the planner, the count is left for KEDA, and counts as what is coming.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import httpx2
 from lightkube import AsyncClient
 from lightkube.core.exceptions import ApiError
 from lightkube.types import PatchType
 
 from penstock.autoscale.policies import policy_for
-from penstock.clock import Clock
-from penstock.control import gateway_view, worker_view
+from penstock.control import worker_view
 from penstock.control.cluster_pods import ClusterPod, parse_pod
-from penstock.control.exposition import Scrape, parse_exposition
-from penstock.control.gateway_view import GatewayView
-from penstock.control.health import scrape
 from penstock.control.keda_counts import KedaCounts
 from penstock.control.lead_times import LeadTimes
-from penstock.control.pool_signals import pool_signals
-from penstock.control.summed_scrapes import SummedScrapes
-from penstock.control.worker_view import WorkerView
+from penstock.control.pod_metrics import Metrics
 from penstock.kubernetes.kinds import kind_of
 from penstock.kubernetes.mirror import Object, key_of
 from penstock.messages.decision import Decision
@@ -61,8 +53,7 @@ class ClusterWorld:
     def __init__(
         self,
         spec: DeploymentBody,
-        clock: Clock,
-        session: aiohttp.ClientSession,
+        metrics: Metrics,
         client: AsyncClient,
         *,
         pods: Callable[[], Iterable[Object]],
@@ -71,11 +62,8 @@ class ClusterWorld:
         for_keda: KedaCounts | None = None,
     ) -> None:
         self._for_keda = for_keda
-        self._spec, self._clock, self._session, self._client = spec, clock, session, client
+        self._spec, self._metrics, self._client = spec, metrics, client
         self._pods, self._pools, self._dry_run = pods, pools, dry_run
-        self._gateways = SummedScrapes(gateway_view.RECEIVED)
-        self._gateway_view = GatewayView(spec.slo)
-        self._views: dict[str, WorkerView] = {}
         self._ready_since: dict[str, float] = {}
         self._lead_times = {pool.name: LeadTimes(pool.engine.startup) for pool in spec.pools}
         self._interval_s = {pool.name: policy_for(spec, pool).interval_s for pool in spec.pools}
@@ -88,20 +76,14 @@ class ClusterWorld:
         found = [parse_pod(pod, component_label=COMPONENT_LABEL, port=PORT, now=now) for pod in self._pods()]
         pods = [pod for pod in found if pod is not None]
         self._learn(pods, now_s)
-        serving = [pod for pod in pods if pod.state is WorkerState.READY and pod.url is not None]
-        gateways = [pod for pod in serving if pod.component in self._frontends]
-        workers = [pod for pod in serving if pod.component not in self._frontends]
-        heard, _ = await asyncio.gather(
-            asyncio.gather(*map(self._read_gateway, gateways)), asyncio.gather(*map(self._read_worker, workers))
-        )
-        self._gateways.only(pod.uid for pod in pods if pod.component in self._frontends)
-        if heard and all(heard):  # else the sum lacks one, which would look like less demand: it grows old instead
-            self._gateway_view.read(self._clock.now_s(), self._gateways.together())
+        gateways = [pod for pod in pods if pod.component in self._frontends]
+        workers = [pod for pod in pods if pod.component not in self._frontends]
+        await self._metrics.look(gateways, workers, now_s)
         wanted = {name: self._wanted(name, pool) for name, pool in self._by_component().items()}
         return Observation(
             time_s=now_s,
             pools=tuple(self._pool_seen(pool.name, pods, wanted, now_s) for pool in self._spec.pools),
-            totals=self._gateway_view.totals(),
+            totals=self._metrics.totals(),
         )
 
     async def act(self, decisions: Sequence[Decision]) -> None:
@@ -131,31 +113,14 @@ class ClusterWorld:
                 continue
             age_ready_s = max(0.0, pod.age_s - pod.lead_time_s)
             self._ready_since[pod.uid] = now_s - age_ready_s
-            self._views[pod.uid] = WorkerView(now_s)
             self._lead_times[pod.component].took(pod.lead_time_s, waited=pod.waited)
         there = {pod.uid for pod in pods}
         for uid in self._ready_since.keys() - there:
-            del self._ready_since[uid], self._views[uid]
-
-    async def _read_gateway(self, pod: ClusterPod) -> bool:
-        """Ask it. Returns: whether it answered."""
-        said = await self._scrape(pod, gateway_view.WANTED)
-        self._gateways.take(pod.uid, said)
-        return bool(said.series)
-
-    async def _read_worker(self, pod: ClusterPod) -> None:
-        view = self._views.get(pod.uid)
-        if view is not None:
-            view.read(self._clock.now_s(), await self._scrape(pod, worker_view.WANTED))
-
-    async def _scrape(self, pod: ClusterPod, wanted: frozenset[str]) -> Scrape:
-        assert pod.url is not None
-        text = await scrape(self._session, pod.url)
-        return parse_exposition(text, wanted) if text is not None else Scrape()
+            del self._ready_since[uid]
 
     def _pool_seen(self, name: str, pods: Sequence[ClusterPod], wanted: Mapping[str, int], now_s: float) -> PoolSeen:
         ours = [pod for pod in pods if pod.component == name]
-        ready = [pod for pod in ours if pod.state is WorkerState.READY and pod.uid in self._views]
+        ready = [pod for pod in ours if pod.state is WorkerState.READY and pod.uid in self._ready_since]
         starting = sum(pod.state is WorkerState.STARTING for pod in ours)
         waiting_for_nodes = any(pod.state is WorkerState.STARTING and pod.waited for pod in ours)
         return PoolSeen(
@@ -164,9 +129,10 @@ class ClusterWorld:
             starting=starting,
             ready=len(ready),
             draining=sum(pod.state is WorkerState.DRAINING for pod in ours),
-            signals=pool_signals(
-                [self._views[pod.uid] for pod in ready],
-                self._gateway_view.signals(now_s, self._interval_s[name]),
+            signals=self._metrics.signals(
+                name,
+                ready,
+                interval_s=self._interval_s[name],
                 lead_time_s=self._lead_times[name].next_s(room=not waiting_for_nodes),
                 now_s=now_s,
             ),
@@ -174,14 +140,13 @@ class ClusterWorld:
         )
 
     def _worker_seen(self, pod: ClusterPod, now_s: float) -> WorkerSeen:
-        view = self._views.get(pod.uid)
         return WorkerSeen(
             id=pod.name,
             state=pod.state,
             since_s=self._ready_since.get(pod.uid, now_s - pod.age_s),
-            running=int(view.value(worker_view.RUNNING)) if view is not None else 0,
-            queue=int(view.value(worker_view.WAITING)) if view is not None else 0,
-            kv_usage=view.value(worker_view.KV_USAGE) if view is not None else 0.0,
+            running=int(self._metrics.gauge(pod, worker_view.RUNNING)),
+            queue=int(self._metrics.gauge(pod, worker_view.WAITING)),
+            kv_usage=self._metrics.gauge(pod, worker_view.KV_USAGE),
         )
 
     def _by_component(self) -> dict[str, Object]:
