@@ -7,8 +7,10 @@ from penstock.autoscale.hpa import Hpa, HpaState, Target, sync
 from penstock.autoscale.hpa_behavior import settled
 from penstock.autoscale.hpa_pods import Pod
 from penstock.autoscale.keda_value import TARGET, value_milli
+from penstock.autoscale.policies import policy_for
 from penstock.messages.observation import Signal
 from penstock.messages.scaling_spec import Behavior
+from penstock.messages.spec import DeploymentBody
 from penstock.operator.desired.autoscaler import planner_behavior
 
 MOST = 200
@@ -51,6 +53,24 @@ def test_up_to_19_replicas_the_count_is_exact(desired: int, current: int) -> Non
     if desired <= current or current <= 10:
         assert synced(desired, current, current) == desired
     assert synced(desired, current, current, times=2) == desired
+
+
+def test_under_keda_the_planner_is_the_same_planner() -> None:
+    """So a file that is tried here or in virtual time decides as it will there."""
+
+    def policy(**scaling: object) -> object:
+        spec = {
+            "model": {"name": "m"},
+            "slo": {"ttftSeconds": 1, "itlSeconds": 0.1},
+            "components": [{"name": "w", "role": "worker", "autoscaling": scaling}],
+        }
+        body = DeploymentBody.model_validate(spec, by_alias=True, by_name=False)
+        return policy_for(body, body.component("w"))
+
+    rules = {"quantile": 0.9, "coolInSeconds": 7, "maxStepIn": 2, "intervalSeconds": 3}
+    asked = policy(by="keda", min=0, max=4, planner=rules)
+    assert asked == policy(by="planner", min=0, max=4, **rules)
+    assert policy(by="keda", max=4, planner={}) == policy(by="planner", max=4) != asked
 
 
 @given(count=st.integers(0, MOST))

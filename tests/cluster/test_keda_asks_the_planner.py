@@ -1,6 +1,7 @@
 """Real KEDA owns the scale and asks the planner how many: from nothing, up, and back to nothing, no request failed."""
 
 import json
+import subprocess
 
 import pytest
 from api_client import fetch
@@ -62,9 +63,16 @@ def test_keda_asks_the_planner_and_does_what_it_says(defined: ControlPlane, mach
         scaled_object = f"/apis/keda.sh/v1alpha1/namespaces/{space}/scaledobjects/d-worker"
         kubeconfig = as_account(defined, space, "penstock-planner")
         options = ["--cluster", "--namespace", space, "--keda-listen", ADDRESS]
-        planner = defined.namespace.start(
-            ["env", f"KUBECONFIG={kubeconfig}", *PENSTOCK, "planner", *options], defined.folder / f"planner-{space}.log"
-        )
+        hpa = f"/apis/autoscaling/v2/namespaces/{space}/horizontalpodautoscalers/keda-hpa-d-worker"
+
+        def begin_planner() -> subprocess.Popen[bytes]:
+            asked = ["env", f"KUBECONFIG={kubeconfig}", *PENSTOCK, "planner", *options]
+            return defined.namespace.start(asked, defined.folder / f"planner-{space}.log")
+
+        def metrics() -> set[str]:
+            return {metric["type"] for metric in defined.api.get(hpa)["spec"]["metrics"]}
+
+        planner = begin_planner()
         log = defined.folder / f"load-{space}.log"
         try:
             defined.until(lambda: _condition(defined.api.get(scaled_object), "Ready") == "True", 120)
@@ -74,6 +82,13 @@ def test_keda_asks_the_planner_and_does_what_it_says(defined: ControlPlane, mach
             defined.until(lambda: replicas() >= 2, 60)
             defined.until(lambda: load.poll() is not None, 180)
             defined.until(lambda: replicas() == 0, 120)
+            assert metrics() == {"External"}
+            planner.kill()
+            planner.wait()
+            defined.api.patch(hpa, {"spec": {"maxReplicas": 3}})  # KEDA makes it anew, and cannot ask
+            defined.until(lambda: metrics() == {"Resource"}, 60)
+            planner = begin_planner()
+            defined.until(lambda: metrics() == {"External"}, 120)
         finally:
             planner.kill()
             planner.wait()

@@ -16,6 +16,7 @@ from penstock.operator.desired.autoscaler import quantity
 from penstock.operator.desired.deployment import first_replicas
 from penstock.operator.desired.merge import merged
 from penstock.operator.objects import Object, object_name
+from penstock.operator.reachable import asks_external, made_blindly
 from penstock.operator.render import rendered
 from penstock.operator.settings import OperatorSettings
 from penstock.telemetry.queries import query
@@ -166,10 +167,11 @@ def test_quantities_are_kubernetes_own(value: float, text: str) -> None:
     assert quantity(value) == text
 
 
-def test_every_query_is_filtered_to_one_deployment_and_never_nan() -> None:
+@pytest.mark.parametrize("at_gateway", [False, True])
+def test_every_query_is_filtered_to_one_deployment_and_never_nan(at_gateway: bool) -> None:
     """An unfiltered query mixes deployments; of no traffic a quantile is NaN, on which KEDA scales."""
     for signal in Signal:
-        made = query(signal, namespace="ns", deployment="d", component="c")
+        made = query(signal, namespace="ns", deployment="d", component="c", at_gateway=at_gateway)
         if made is None:
             assert signal in (Signal.CPU, Signal.LEAD_TIME)
             continue
@@ -254,3 +256,14 @@ def test_keda_is_told_where_the_planner_is_installed() -> None:
         planner = _one(objects, "Deployment", "penstock-planner")["spec"]["template"]["spec"]["containers"][0]["args"]
         (port,) = _one(objects, "Service", "penstock-planner")["spec"]["ports"]
         assert planner[planner.index("--keda-listen") + 1] == f"0.0.0.0:{port['port']}"
+
+
+def test_an_hpa_that_keda_made_while_nobody_answered_is_known() -> None:
+    """Kubernetes gives one without metrics 80 % of CPU."""
+    cpu = {"type": "Resource", "resource": {"name": "cpu"}}
+    asked = {"type": "External", "external": {"metric": {"name": "s0-replicas"}}}
+    assert made_blindly({"spec": {}})
+    assert made_blindly({"spec": {"metrics": [cpu]}})
+    assert not made_blindly({"spec": {"metrics": [asked]}})
+    objects = [_one(_rendered(RIGHT[owner]), "ScaledObject", "d-worker") for owner in ("keda asks the planner", "keda")]
+    assert [asks_external(one) for one in objects] == [True, False]

@@ -30,7 +30,7 @@ from penstock.operator.desired.pool import pool_objects
 from penstock.operator.objects import API_VERSION, DEPLOYMENT_LABEL, MANAGED_BY, selector_labels
 from penstock.operator.plan import Step, Taken, object_key, owns, steps
 from penstock.operator.queue import WorkQueue
-from penstock.operator.reachable import Unreachable, until_reachable
+from penstock.operator.reachable import Unreachable, asks_external, hpa_of, made_blindly, until_reachable
 from penstock.operator.settings import OperatorSettings
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,9 @@ class Operator:
                     field_manager=FIRST_REPLICAS,
                 )
                 return  # the change comes back as an event
-            await self._write(thing, pool_objects(name, namespace, deployment, body, self._settings))
+            desired = pool_objects(name, namespace, deployment, body, self._settings)
+            await self._write(thing, desired)
+            await self._renew_hpa(desired, namespace)
         except (ValidationError, InputError, Taken, Unreachable) as error:
             trouble = " ".join(str(error).split())
             again = error if isinstance(error, Unreachable) else None
@@ -199,6 +201,17 @@ class Operator:
         live += [thing for thing in strangers if thing is not None]
         for step in steps(owner, desired, live):
             await self._do(step, namespace)
+
+    async def _renew_hpa(self, desired: tuple[dict[str, Any], ...], namespace: str) -> None:
+        """Take away what KEDA made while it could not ask the planner. Raises: Unreachable."""
+        for scaled in filter(asks_external, desired):
+            name = hpa_of(scaled["metadata"]["name"])
+            hpa = self._children["autoscaling/v2", "HorizontalPodAutoscaler"].get((namespace, name))
+            if hpa is None or not made_blindly(hpa):
+                continue
+            await until_reachable(scaled)
+            log.info("delete HorizontalPodAutoscaler %s/%s: KEDA made it without the planner's metric", namespace, name)
+            await self._client.delete(kind_of("autoscaling/v2", "HorizontalPodAutoscaler"), name, namespace=namespace)
 
     async def _find(self, thing: dict[str, Any], namespace: str) -> dict[str, Any] | None:
         """What has the name of an object that we would make."""
@@ -262,6 +275,8 @@ def _parents(thing: Object) -> Iterator[Named]:
     for reference in thing["metadata"].get("ownerReferences") or ():
         if reference["kind"] in _PARENTS and reference["apiVersion"].startswith("penstock.dev/"):
             yield reference["kind"], (namespace, reference["name"])
+        if reference["kind"] == "ScaledObject":  # what KEDA made of ours, which has the pool's name
+            yield "ComponentPool", (namespace, reference["name"])
     if own == "Pod":
         yield "ComponentPool", (namespace, _pool_of(thing))
 
