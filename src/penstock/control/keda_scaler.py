@@ -1,8 +1,9 @@
 """The planner as KEDA's external scaler, over gRPC: KEDA owns the scale, the planner says how many.
 
 `GetMetrics` answers the count of `autoscale.keda_value`, `IsActive` whether there is to be any at all, and
-`StreamIsActive` tells that the moment it changes, which is what wakes a pool from zero. A ScaledObject has the name of
-its pool. What cannot be answered is an error, and KEDA then changes nothing.
+`StreamIsActive` tells that the moment it changes, which is what wakes a pool from zero; on the way to zero KEDA takes
+no push, and asks at its polls. A ScaledObject has the name of its pool. What cannot be answered is an error, and KEDA
+then changes nothing.
 
 Everything is bounded: size of requests, streams of a pool, calls at a time; a peer that is gone is found by keepalive.
 

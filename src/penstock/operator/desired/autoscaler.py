@@ -17,7 +17,8 @@ from penstock.operator.objects import API_VERSION, COMPONENT_LABEL, DEPLOYMENT_L
 from penstock.operator.settings import OperatorSettings
 from penstock.telemetry.queries import query
 
-_PLANNER_POLL_S = 15  # activity is pushed; polls are for when a push was lost, and count failures for the fallback
+# Awake is pushed; asleep, a push that was lost and failures for the fallback are found by polls.
+_PLANNER_POLL_S = 15
 
 
 def autoscaler(meta: Object, deployment: str, component: ComponentSpec, settings: OperatorSettings) -> Object | None:
