@@ -39,6 +39,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     engine_spec.StartupSpec,
     engine_spec.GpuSpec,
     scaling_spec.PlannerScaling,
+    scaling_spec.PlannerRules,
     scaling_spec.HpaScaling,
     scaling_spec.MetricTarget,
     scaling_spec.KedaScaling,

@@ -1,20 +1,21 @@
 """Real Prometheus beside the control plane: it scrapes pods each second, labelled as by a PodMonitor of ours.
 
-The program is Debian's (`apt-get install prometheus`), or any on the path. Debian's cannot ask Kubernetes for pods, so
-they are told to it in a file.
+It takes some minutes to compile, once, and is built without what asks Kubernetes for pods, so they are told to it in a
+file.
 """
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from api_client import ApiError, fetch
 from control_plane import ControlPlane
 from following import following
 
-from go_program import unavailable
+from go_program import go_program
 
+SOURCE = Path(__file__).parent / "go" / "prometheus"
 PORT = 19090
 URL = f"http://127.0.0.1:{PORT}"
 _CONFIG = """
@@ -26,9 +27,7 @@ scrape_configs: [{job_name: pods, file_sd_configs: [{files: [targets.json]}]}]
 @contextmanager
 def real_prometheus(plane: ControlPlane, space: str) -> Iterator[str]:
     """While it is there. Yields: its base URL."""
-    program = shutil.which("prometheus")
-    if program is None:
-        unavailable("needs Prometheus: apt-get install --no-install-recommends prometheus")
+    program = str(go_program(SOURCE, "github.com/prometheus/prometheus/cmd/prometheus"))
     folder = plane.folder / "prometheus"
     folder.mkdir()
     (folder / "prometheus.yml").write_text(_CONFIG)

@@ -10,6 +10,7 @@ from aiohttp import ClientSession, web
 
 from penstock.control.policy_world import PolicyWorld
 from penstock.control.scale_target import Scale
+from penstock.control.stack_metrics import StackMetrics
 from penstock.errors import InputError
 from penstock.messages.decision import Decision, LimitedBy
 from penstock.messages.observation import Observation, Signal
@@ -121,8 +122,7 @@ class Place:
                         body,
                         "p",
                         5.0,
-                        self.clock,
-                        session,
+                        StackMetrics(body.metrics.source, body.slo, self.clock, session),
                         self.client,  # type: ignore[arg-type]
                         self.target,  # type: ignore[arg-type]
                         policy=lambda: self.policy,

@@ -17,6 +17,9 @@ def operator(
         str | None, typer.Option(help="Penstock's own image, for gateways and simulated engines.", show_default=False)
     ] = None,
     prometheus: Annotated[str | None, typer.Option(help="Base URL at which KEDA asks.", show_default=False)] = None,
+    planner_address: Annotated[
+        str | None, typer.Option(help="HOST:PORT at which KEDA asks the planner.", show_default=False)
+    ] = None,
     keda_authentication: Annotated[
         str | None,
         typer.Option(help="TriggerAuthentication by which KEDA asks, if it must.", show_default=False),
@@ -71,7 +74,12 @@ def operator(
         raise InputError("--writer", "nobody asks who writes", "give --webhook-port too, or leave it out")
     writers = _writers(writer or ())
     log_to_stderr()
-    given = {"image": image, "prometheus": prometheus, "keda_authentication": keda_authentication}
+    given = {
+        "image": image,
+        "prometheus": prometheus,
+        "planner_address": planner_address,
+        "keda_authentication": keda_authentication,
+    }
     stated = {name: value for name, value in given.items() if value is not None}
     settings = OperatorSettings(monitors=groups[monitors], **stated)  # type: ignore[arg-type]
     asyncio.run(

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,9 +15,6 @@ from penstock.errors import InputError
 from penstock.messages.decision import Decision
 from penstock.messages.observation import Observation
 from penstock.messages.spec import DeploymentBody
-
-if TYPE_CHECKING:
-    from penstock.telemetry.planner_metrics import PlannerMetrics
 
 
 def planner(
@@ -41,6 +38,37 @@ def planner(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With --cluster: Events say what would be done; nothing is.")
     ] = False,
+    keda_listen: Annotated[
+        str | None,
+        typer.Option(
+            help="With --cluster: HOST:PORT at which KEDA asks for pools that it scales and the planner decides.",
+            show_default=False,
+        ),
+    ] = None,
+    prometheus: Annotated[
+        str | None,
+        typer.Option(
+            help="With --cluster: base URL of a Prometheus to ask for metrics. Default: the pods are asked.",
+            show_default=False,
+        ),
+    ] = None,
+    prometheus_window_s: Annotated[
+        float | None,
+        typer.Option(
+            "--prometheus-window",
+            help="Seconds over which its rates are taken: four scrapes at least. Default: 60.",
+            min=1,
+            max=3600,
+            show_default=False,
+        ),
+    ] = None,
+    prometheus_token_file: Annotated[
+        Path | None, typer.Option(help="File with a bearer token for it, read at each call.", show_default=False)
+    ] = None,
+    prometheus_identity: Annotated[
+        str | None,
+        typer.Option(help="`azure`: ask it as the pod's workload identity.", show_default=False),
+    ] = None,
     metrics_port: Annotated[
         int | None,
         typer.Option(
@@ -68,11 +96,33 @@ def planner(
                 "--cluster", "given with a file, --gateway, --worker, --replay or --json", "leave these out"
             )
         log_to_stderr()
-        asyncio.run(_scale(namespace, dry_run, metrics_port, for_s, out))
+        from penstock.cli.planner_in_cluster import InCluster, scale
+
+        asked = InCluster(
+            namespace=namespace,
+            dry_run=dry_run,
+            keda_listen=keda_listen,
+            prometheus=_base_url(prometheus, "--prometheus") if prometheus is not None else None,
+            window_s=prometheus_window_s,
+            token_file=prometheus_token_file,
+            identity=prometheus_identity,
+            metrics_port=metrics_port,
+            out=out,
+        )
+        asyncio.run(scale(asked, for_s))
         return
-    if namespace is not None or dry_run or metrics_port is not None:
-        given = "--namespace, --dry-run, --metrics-port"
-        raise InputError(given, "given without --cluster", "add it, or leave them out")
+    for name, given in (
+        ("--namespace", namespace is not None),
+        ("--dry-run", dry_run),
+        ("--metrics-port", metrics_port is not None),
+        ("--keda-listen", keda_listen is not None),
+        ("--prometheus", prometheus is not None),
+        ("--prometheus-window", prometheus_window_s is not None),
+        ("--prometheus-token-file", prometheus_token_file is not None),
+        ("--prometheus-identity", prometheus_identity is not None),
+    ):
+        if given:
+            raise InputError(name, "given without --cluster", "add it, or leave this out")
     if spec is None:
         raise InputError("SPEC", "missing", "name a deployment file, or give --cluster")
     from penstock.autoscale.sentences import explain
@@ -93,75 +143,6 @@ def planner(
         print_document([decision_to_json(decision) for decision in made])
     else:
         print_text(explain(made))
-
-
-async def _scale(
-    namespace: str | None, dry_run: bool, metrics_port: int | None, for_s: float | None, out: Path | None
-) -> None:
-    try:
-        from lightkube import AsyncClient
-        from lightkube.core.exceptions import ConfigError
-    except ImportError as error:
-        raise InputError(
-            "--cluster", "the Kubernetes client is not installed", "pip install 'penstock[kubernetes]'"
-        ) from error
-    from penstock.control.cluster_planner import ClusterPlanner
-    from penstock.control.health import open_session
-    from penstock.control.loop import Listener
-    from penstock.telemetry.journal import Journal
-
-    try:
-        client = AsyncClient()
-    except ConfigError as error:
-        raise InputError(
-            "--cluster", f"no cluster is configured ({error})", "run it in a pod, or set KUBECONFIG"
-        ) from error
-    async with contextlib.AsyncExitStack() as stack:
-        metrics = _serve_metrics(metrics_port, stack)
-
-        def listeners(key: tuple[str, str]) -> list[Listener]:
-            found: list[Listener] = []
-            if metrics is not None:
-                found.append(metrics.listener(*key))
-            if out is not None:
-                journal = Journal(out / key[0] / key[1])
-                stack.callback(journal.close)
-                found.append(journal)
-            return found
-
-        session = await stack.enter_async_context(open_session())
-        planner = ClusterPlanner(client, session, namespace=namespace, listeners=listeners, dry_run=dry_run)
-        work = asyncio.create_task(planner.run())
-        end_on_signals(work.cancel)
-        with contextlib.suppress(asyncio.CancelledError, TimeoutError):
-            await asyncio.wait_for(work, for_s)
-
-
-def _serve_metrics(port: int | None, stack: contextlib.AsyncExitStack) -> "PlannerMetrics | None":
-    """What the loops tell, at a port while the stack lasts. Raises: InputError, if it is taken."""
-    if port is None:
-        return None
-    import time
-
-    from prometheus_client import start_http_server
-
-    from penstock.telemetry.planner_metrics import PlannerMetrics
-
-    metrics = PlannerMetrics(time.monotonic)
-    try:
-        server, thread = start_http_server(port, registry=metrics.registry)
-    except OSError as error:
-        raise InputError(
-            f"--metrics-port {port}", f"cannot listen there ({error.strerror})", "name a free port"
-        ) from error
-
-    def end() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    stack.callback(end)
-    return metrics
 
 
 def _replay(spec: DeploymentBody, history: Path, out: Path | None) -> list[Decision]:

@@ -36,6 +36,9 @@ def render(
     ] = None,
     image: Annotated[str | None, typer.Option(help="Penstock's own image.", show_default=False)] = None,
     prometheus: Annotated[str | None, typer.Option(help="Base URL at which KEDA asks.", show_default=False)] = None,
+    planner_address: Annotated[
+        str | None, typer.Option(help="HOST:PORT at which KEDA asks the planner.", show_default=False)
+    ] = None,
     keda_authentication: Annotated[
         str | None,
         typer.Option(help="TriggerAuthentication by which KEDA asks, if it must.", show_default=False),
@@ -55,7 +58,12 @@ def render(
     from penstock.operator.render import rendered
     from penstock.operator.settings import OperatorSettings
 
-    given = {"image": image, "prometheus": prometheus, "keda_authentication": keda_authentication}
+    given = {
+        "image": image,
+        "prometheus": prometheus,
+        "planner_address": planner_address,
+        "keda_authentication": keda_authentication,
+    }
     settings = OperatorSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     if what is What.CRDS:
         objects = definitions()

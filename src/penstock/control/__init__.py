@@ -7,6 +7,10 @@
   `cpu`, `run_directory` (what they share).
 - Worlds: `machine` (processes that we run), `watched` (processes of others), `cluster_world` (pods; `cluster_pods`,
   `pool_pods`, `summed_scrapes` and `lead_times` are its pure parts), `policy_world` (pods of what others made;
-  `scale_target`, and pure: `stacks`, `policy_status`), with `cluster_planner` (a loop for each deployment and policy).
+  `scale_target`, `policy_planner`, and pure: `policy_status`), with `cluster_planner` (a loop for each deployment and
+  policy).
+- A cluster's figures: `pod_metrics` (asks the pods), `stack_metrics` (those of others, by `stacks`),
+  `prometheus_metrics` (asks a `prometheus`, with `prometheus_tokens`).
+- The planner under KEDA: `keda_counts` (what it wants), `keda_scaler` (tells it, over gRPC), `keda_messages`.
 - `deployment`: all of it, up and down in order. `tally` and `latest`: what is known of a run while it goes on.
 """

@@ -13,15 +13,18 @@ from lightkube import AsyncClient
 from pydantic import ValidationError
 
 from penstock.autoscale.policies import policy_for
+from penstock.clock import Clock
 from penstock.control.clocks import MonotonicClock
 from penstock.control.cluster_world import ClusterWorld
+from penstock.control.keda_counts import KedaCounts
 from penstock.control.loop import Decisions, Listener, in_thread, run
+from penstock.control.pod_metrics import Metrics
 from penstock.control.policy_planner import plan_policy
 from penstock.errors import InputError
 from penstock.hardware.profiled import with_profiles
 from penstock.kubernetes.kinds import kind_of
 from penstock.kubernetes.mirror import Key, Mirror, Object, key_of
-from penstock.messages.scaling_spec import PlannerScaling
+from penstock.messages.scaling_spec import planner_of
 from penstock.messages.spec import DeploymentBody
 
 log = logging.getLogger(__name__)
@@ -36,21 +39,25 @@ class ClusterPlanner:
     """All loops of a cluster, or of one namespace.
 
     Args:
+        metrics: of a deployment, by its namespace and name. session: by which pods of policies are asked.
         listeners: of a loop, by namespace and name of a deployment; of a policy, by `scalingpolicies/NAME`.
         dry_run: advise only.
+        for_keda: where counts are left for KEDA to ask; None: it cannot.
     """
 
     def __init__(
         self,
         client: AsyncClient,
+        metrics: Callable[[Key, DeploymentBody, Clock], Metrics],
         session: aiohttp.ClientSession,
         *,
         namespace: str | None,
         listeners: Callable[[Key], list[Listener]],
         dry_run: bool = False,
+        for_keda: KedaCounts | None = None,
     ) -> None:
-        self._client, self._session = client, session
-        self._listeners, self._dry_run = listeners, dry_run
+        self._client, self._metrics, self._session = client, metrics, session
+        self._listeners, self._dry_run, self._for_keda = listeners, dry_run, for_keda
 
         def mirror(api_version: str, kind: str) -> Mirror:
             labels = {DEPLOYMENT_LABEL: None} if kind in ("ComponentPool", "Pod") else {}
@@ -87,6 +94,8 @@ class ClusterPlanner:
             for thing in mirror
             if not thing["metadata"].get("deletionTimestamp")
         }
+        if self._for_keda is not None:
+            self._for_keda.only(map(key_of, self._pools))
         for named in list(self._loops):
             thing = wanted.get(named)
             if thing is None or thing["metadata"]["generation"] != self._loops[named][0]:
@@ -119,19 +128,21 @@ class ClusterPlanner:
         except (ValidationError, InputError) as error:
             log.warning("%s: %s", "/".join(key), " ".join(str(error).split()))
             return  # a change of it begins anew
-        ours = [pool for pool in spec.pools if isinstance(pool.autoscaling, PlannerScaling)]
+        ours = [pool for pool in spec.pools if planner_of(pool.autoscaling)]
         if not ours:
             return
+        if self._for_keda is None and not self._dry_run and any(pool.autoscaling.by == "keda" for pool in ours):
+            log.warning("%s: KEDA cannot ask for its pools: give --keda-listen", "/".join(key))
         while True:
             clock = MonotonicClock()
             world = ClusterWorld(
                 spec,
-                clock,
-                self._session,
+                self._metrics(key, spec, clock),
                 self._client,
                 pods=lambda: self._of(self._pods, key),
                 pools=lambda: self._of(self._pools, key),
                 dry_run=self._dry_run,
+                for_keda=self._for_keda,
             )
             log.info("planning %s", "/".join(key))
             try:

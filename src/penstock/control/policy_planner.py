@@ -16,6 +16,7 @@ from penstock.control.loop import Decisions, Listener, in_thread, run
 from penstock.control.policy_status import PolicySeen, policy_status
 from penstock.control.policy_world import PolicyWorld, write_status
 from penstock.control.scale_target import ScaleTarget, labels_of
+from penstock.control.stack_metrics import StackMetrics
 from penstock.errors import InputError
 from penstock.hardware.profiled import with_profile
 from penstock.kubernetes.kinds import kind_of
@@ -74,8 +75,7 @@ async def plan_policy(
         body,
         name,
         decider.interval_s,
-        clock,
-        session,
+        StackMetrics(body.metrics.source, body.slo, clock, session),
         client,
         target,
         policy=policy,

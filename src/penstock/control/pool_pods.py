@@ -1,27 +1,31 @@
-"""The pods of one pool as they come, serve and go: what is known of each, and what their starts took.
+"""The pods of one pool as they come, serve and go: since when each does, and what their starts took.
 
-A pod counts from when it is ready; then it has a view of its own, which whoever asks it fills. What a new one takes to
-serve is learnt from those that became ready, apart for those that found a node and those that waited for one.
+A pod counts from when it is ready. What a new one takes to serve is learnt from those that became ready, apart for
+those that found a node and those that waited for one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from penstock.control import worker_view
 from penstock.control.cluster_pods import ClusterPod
 from penstock.control.lead_times import LeadTimes
-from penstock.control.pool_signals import pool_signals
-from penstock.control.worker_view import WorkerView
+from penstock.control.pod_metrics import Metrics
 from penstock.messages.engine_spec import StartupSpec
-from penstock.messages.observation import PoolSeen, Sample, Signal, WorkerSeen
+from penstock.messages.observation import PoolSeen, WorkerSeen
 from penstock.messages.worker import WorkerState
 
 
 class PoolPods:
-    """One pool's. Args: startup: what a start takes, until one was seen."""
+    """One pool's.
 
-    def __init__(self, name: str, startup: StartupSpec) -> None:
+    Args:
+        startup: what a start takes, until one was seen.
+        interval_s: how often the pool is decided.
+    """
+
+    def __init__(self, name: str, startup: StartupSpec, metrics: Metrics, *, interval_s: float) -> None:
         self.name = name
-        self._views: dict[str, WorkerView] = {}
+        self._metrics, self._interval_s = metrics, interval_s
         self._ready_since: dict[str, float] = {}
         self._lead_times = LeadTimes(startup)
         self._pods: Sequence[ClusterPod] = ()
@@ -33,23 +37,13 @@ class PoolPods:
             if pod.state is not WorkerState.READY or pod.uid in self._ready_since or pod.lead_time_s is None:
                 continue
             self._ready_since[pod.uid] = now_s - max(0.0, pod.age_s - pod.lead_time_s)
-            self._views[pod.uid] = WorkerView(now_s)
             self._lead_times.took(pod.lead_time_s, waited=pod.waited)
         for uid in self._ready_since.keys() - {pod.uid for pod in pods}:
-            del self._ready_since[uid], self._views[uid]
+            del self._ready_since[uid]
 
-    def view(self, pod: ClusterPod) -> WorkerView | None:
-        """What is known of a pod; None before it was ready."""
-        return self._views.get(pod.uid)
-
-    def seen(self, desired: int | None, gateway: Mapping[Signal, Sample], now_s: float) -> PoolSeen:
-        """The pool as a policy sees it.
-
-        Args:
-            desired: by its scale; None if nobody says: then what there is.
-            gateway: what the gateway says.
-        """
-        ready = [pod for pod in self._pods if pod.state is WorkerState.READY and pod.uid in self._views]
+    def seen(self, desired: int | None, now_s: float) -> PoolSeen:
+        """The pool as a policy sees it. Args: desired: by its scale; None if nobody says: then what there is."""
+        ready = [pod for pod in self._pods if pod.state is WorkerState.READY and pod.uid in self._ready_since]
         starting = [pod for pod in self._pods if pod.state is WorkerState.STARTING]
         return PoolSeen(
             component=self.name,
@@ -57,9 +51,10 @@ class PoolPods:
             starting=len(starting),
             ready=len(ready),
             draining=sum(pod.state is WorkerState.DRAINING for pod in self._pods),
-            signals=pool_signals(
-                [self._views[pod.uid] for pod in ready],
-                gateway,
+            signals=self._metrics.signals(
+                self.name,
+                ready,
+                interval_s=self._interval_s,
                 lead_time_s=self._lead_times.next_s(room=not any(pod.waited for pod in starting)),
                 now_s=now_s,
             ),
@@ -67,12 +62,11 @@ class PoolPods:
         )
 
     def _worker(self, pod: ClusterPod, now_s: float) -> WorkerSeen:
-        view = self._views.get(pod.uid)
         return WorkerSeen(
             id=pod.name,
             state=pod.state,
             since_s=self._ready_since.get(pod.uid, now_s - pod.age_s),
-            running=int(view.value(worker_view.RUNNING)) if view is not None else 0,
-            queue=int(view.value(worker_view.WAITING)) if view is not None else 0,
-            kv_usage=view.value(worker_view.KV_USAGE) if view is not None else 0.0,
+            running=int(self._metrics.gauge(pod, worker_view.RUNNING)),
+            queue=int(self._metrics.gauge(pod, worker_view.WAITING)),
+            kv_usage=self._metrics.gauge(pod, worker_view.KV_USAGE),
         )

@@ -18,6 +18,7 @@ _PLURALS = {
     ("v1", "Secret"): "secrets",
     ("v1", "Service"): "services",
     ("v1", "ServiceAccount"): "serviceaccounts",
+    ("apps/v1", "DaemonSet"): "daemonsets",
     ("apps/v1", "Deployment"): "deployments",
     ("autoscaling/v2", "HorizontalPodAutoscaler"): "horizontalpodautoscalers",
     ("coordination.k8s.io/v1", "Lease"): "leases",

@@ -18,6 +18,7 @@ contention.py   when what somebody changes each time is written again, pure
 writer.py       writes what is due
 second_owners.py  says of those that the webhook did not see
 operator.py     watches, and says what became of it
+reachable.py    whether the planner answers where KEDA is to ask it
 process.py      client, election, signals
 install.py      what installs it: rights and Deployment
 render.py       all of it without a cluster

@@ -1,4 +1,5 @@
-"""What installs Penstock in a cluster: operator and planner, with their accounts, rights and Deployments. Pure.
+"""What installs Penstock in a cluster: operator and planner, with their accounts, rights and Deployments, and the
+priority of placeholders. Pure.
 
 The rights are those that each uses and no more. The operator writes only kinds that it makes, marks pods that are to
 go, and can give gateways only what it may do itself (`list` and `watch` of EndpointSlices and pools); of its webhook,
@@ -7,14 +8,24 @@ it may read and write one Secret and one configuration, by name. The planner wri
 
 from penstock.kubernetes.plural import plural_of
 from penstock.messages.policy_spec import ScalingPolicy
-from penstock.operator.objects import GROUP, Object, object_name
+from penstock.operator.objects import (
+    GROUP,
+    KEDA_PORT,
+    PLACEHOLDER_PRIORITY,
+    PLANNER,
+    Object,
+    object_name,
+    planner_address,
+)
 from penstock.operator.settings import OperatorSettings
 from penstock.operator.webhook.objects import CONFIGURATION, HEALTH, SECRET, webhook_objects
 
-OPERATOR, PLANNER = "penstock-operator", "penstock-planner"
+OPERATOR = "penstock-operator"
 _RBAC = "rbac.authorization.k8s.io"
 WEBHOOK_PORT = 9443
 METRICS_PORT = 8080
+# Below any pod that says nothing of its priority, and not below the -10 at which the cluster autoscaler stops to care.
+_PLACEHOLDER_PRIORITY = -5
 _SEE = ["list", "watch"]
 _WRITE = ["get", *_SEE, "create", "patch", "delete"]
 
@@ -23,6 +34,7 @@ def install_objects(settings: OperatorSettings, *, namespace: str = "penstock") 
     """All of it but the CRDs, in the order in which it is to be applied."""
     monitors = settings.monitors.rpartition("/")[0] if settings.monitors is not None else "none"
     given: tuple[str, ...] = ("--image", settings.image, "--prometheus", settings.prometheus, "--monitors", monitors)
+    given += ("--planner-address", settings.planner_address or planner_address(namespace))
     if settings.keda_authentication is not None:
         given += ("--keda-authentication", settings.keda_authentication)
     own = [
@@ -33,14 +45,39 @@ def install_objects(settings: OperatorSettings, *, namespace: str = "penstock") 
     given += ("--lease-namespace", namespace, "--webhook-port", str(WEBHOOK_PORT))
     return (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": PLACEHOLDER_PRIORITY},
+            "value": _PLACEHOLDER_PRIORITY,
+            "preemptionPolicy": "Never",
+            "description": "Pods that keep a node warm until a real one needs it.",
+        },
         *_account(OPERATOR, namespace, cluster_rules=operator_rules(), own_rules=own),
         # Of two one leads; the other takes over within seconds. Both answer the webhook.
         _deployment(OPERATOR, namespace, settings, ["operator", *given], replicas=2, https=WEBHOOK_PORT),
         *webhook_objects(namespace, WEBHOOK_PORT, {"app.kubernetes.io/name": OPERATOR}),
         *_account(PLANNER, namespace, cluster_rules=planner_rules()),
         _deployment(
-            PLANNER, namespace, settings, ["planner", "--cluster", "--metrics-port", str(METRICS_PORT)], replicas=1
+            PLANNER,
+            namespace,
+            settings,
+            [
+                *("planner", "--cluster"),
+                *("--keda-listen", f"0.0.0.0:{KEDA_PORT}"),
+                *("--metrics-port", str(METRICS_PORT)),
+            ],
+            replicas=1,
         ),
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": PLANNER, "namespace": namespace},
+            "spec": {
+                "selector": {"app.kubernetes.io/name": PLANNER},
+                "ports": [{"name": "keda", "port": KEDA_PORT, "targetPort": KEDA_PORT}],
+            },
+        },
     )
 
 
@@ -54,7 +91,7 @@ def operator_rules() -> list[Object]:
         _rule(GROUP, ["inferencedeployments/finalizers", "componentpools/finalizers"], ["update"]),
         _rule("", ["pods"], [*_SEE, "patch"]),  # who goes when a pool shrinks (`deletion_cost`)
         _rule("", ["services", "serviceaccounts"], _WRITE),
-        _rule("apps", ["deployments"], _WRITE),
+        _rule("apps", ["deployments", "daemonsets"], _WRITE),
         _rule("autoscaling", ["horizontalpodautoscalers"], _WRITE),
         _rule("policy", ["poddisruptionbudgets"], _WRITE),
         _rule("keda.sh", ["scaledobjects"], _WRITE),

@@ -36,6 +36,7 @@ from penstock.operator.objects import API_VERSION, COMPONENT_LABEL, DEPLOYMENT_L
 from penstock.operator.owners import HPA, POLICY, SCALED_OBJECT
 from penstock.operator.plan import ObjectKey, Taken, digest_of, owns
 from penstock.operator.queue import WorkQueue
+from penstock.operator.reachable import Unreachable, asks_external, hpa_of, made_blindly, until_reachable
 from penstock.operator.scale_down import ScaleDown
 from penstock.operator.second_owners import SecondOwners
 from penstock.operator.settings import OperatorSettings
@@ -49,6 +50,7 @@ _OURS: Mapping[str, str | None] = {DEPLOYMENT_LABEL: None}
 _PARENTS = ("InferenceDeployment", "ComponentPool", "ScalingPolicy")
 _SCALERS = ("HorizontalPodAutoscaler", "ScaledObject")  # everybody's: one of others may be a second owner
 _CHILDREN = (
+    ("apps/v1", "DaemonSet"),
     ("apps/v1", "Deployment"),
     ("autoscaling/v2", "HorizontalPodAutoscaler"),
     ("policy/v1", "PodDisruptionBudget"),
@@ -137,7 +139,7 @@ class Operator:
             except asyncio.CancelledError:
                 raise
             except (ApiError, httpx2.HTTPError, OSError) as error:
-                said = error.status.message if isinstance(error, ApiError) else type(error).__name__
+                said = error.status.message if isinstance(error, ApiError) else str(error) or type(error).__name__
                 wait_s = self._queue.failed(named)
                 log.warning("%s %s: %s; again in %g s", named[0], "/".join(named[1]), said, wait_s)
             except Exception:
@@ -174,7 +176,9 @@ class Operator:
                 metadata=Metadata(name=name),
                 spec=body,
             )
-            await self._writer.write(thing, deployment_objects(deployment, namespace=namespace))
+            await self._writer.write(
+                thing, deployment_objects(deployment, namespace=namespace, settings=self._settings)
+            )
         except (ValidationError, InputError, Taken, Contested) as error:
             trouble = " ".join(str(error).split())
             if isinstance(error, Contested):
@@ -185,7 +189,7 @@ class Operator:
     async def _pool(self, thing: Object) -> None:
         namespace, name = key_of(thing)
         deployment = (thing["metadata"].get("labels") or {}).get(DEPLOYMENT_LABEL, name)
-        trouble = None
+        trouble, again = None, None
         component = thing["spec"].get("component", {}).get("name", "")
         try:
             body = PoolBody.model_validate(thing["spec"], by_alias=True, by_name=False)
@@ -202,8 +206,10 @@ class Operator:
             filled = body.model_copy(update={"component": with_profile(body.model, body.component)})
             desired = pool_objects(name, namespace, deployment, filled, self._settings)
             await self._writer.write(thing, desired, before=partial(self._before, thing, body.wanted))
-        except (ValidationError, InputError, Taken, Contested) as error:
+            await self._renew_hpa(desired, namespace)
+        except (ValidationError, InputError, Taken, Contested, Unreachable) as error:
             trouble = " ".join(str(error).split())
+            again = error if isinstance(error, Unreachable) else None
             if isinstance(error, Contested):
                 self._queue.add_later(("ComponentPool", (namespace, name)), error.wait_s)
         second = await self._second.of_pool(thing)
@@ -213,6 +219,8 @@ class Operator:
             thing, self._live(thing), pods, selector=selector, trouble=trouble, second=second, now=_now()
         )
         await self._say(thing, status)
+        if again is not None:
+            raise again
 
     async def _before(self, pool: Object, wanted: int, key: ObjectKey) -> None:
         """Before its Deployment shrinks: see to it that the right pods go."""
@@ -225,6 +233,17 @@ class Operator:
         """Its Deployment, as it was seen last."""
         found = self._children["apps/v1", "Deployment"].get(key_of(pool))
         return found if found is not None and owns(pool, found) else None
+
+    async def _renew_hpa(self, desired: tuple[dict[str, Any], ...], namespace: str) -> None:
+        """Take away what KEDA made while it could not ask the planner. Raises: Unreachable."""
+        for scaled in filter(asks_external, desired):
+            name = hpa_of(scaled["metadata"]["name"])
+            hpa = self._children["autoscaling/v2", "HorizontalPodAutoscaler"].get((namespace, name))
+            if hpa is None or not made_blindly(hpa):
+                continue
+            await until_reachable(scaled)
+            log.info("delete HorizontalPodAutoscaler %s/%s: KEDA made it without the planner's metric", namespace, name)
+            await self._client.delete(kind_of("autoscaling/v2", "HorizontalPodAutoscaler"), name, namespace=namespace)
 
     # --- saying
 
@@ -264,6 +283,8 @@ def _parents(thing: Object) -> Iterator[Named]:
     for reference in thing["metadata"].get("ownerReferences") or ():
         if reference["kind"] in _PARENTS and reference["apiVersion"].startswith("penstock.dev/"):
             yield reference["kind"], (namespace, reference["name"])
+        if reference["kind"] == "ScaledObject":  # what KEDA made of ours, which has the pool's name
+            yield "ComponentPool", (namespace, reference["name"])
     if own == "Pod":
         yield "ComponentPool", (namespace, _pool_of(thing))
 

@@ -80,6 +80,16 @@ RULES: Rules = {
     ),
     "KedaScaling": (
         (
+            "self.by != 'keda' || has(self.planner) || (has(self.triggers) && self.triggers.size() > 0)",
+            "nothing says how many; set triggers, or planner: {}",
+        ),
+        (
+            "!has(self.planner) || !(has(self.triggers) || has(self.pollingIntervalSeconds) || "
+            "has(self.cooldownPeriodSeconds) || has(self.idleReplicas) || has(self.behavior) || "
+            "has(self.syncPeriodSeconds) || has(self.tolerance))",
+            "beside planner only min, max and fallback do anything; leave the rest out",
+        ),
+        (
             "!has(self.idleReplicas) || self.idleReplicas < (has(self.min) ? self.min : 1)",
             "idleReplicas >= min; set idleReplicas < min",
         ),

@@ -20,6 +20,7 @@ from penstock.kubernetes.mirror import Key, Mirror, Object, key_of
 from penstock.operator.contention import Contention
 from penstock.operator.objects import MANAGED_BY
 from penstock.operator.plan import APPLIED, ObjectKey, Step, came_back, object_key, steps
+from penstock.operator.reachable import until_reachable
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ class Writer:
         if step.verb == "delete":
             await self._delete(step.thing, namespace, memory)
         else:
+            await until_reachable(thing)
             await self._apply(step.thing, namespace, memory, version, before)
 
     async def _apply(

@@ -13,8 +13,8 @@ from lightkube.core.exceptions import ApiError
 
 from penstock.kubernetes.kinds import cluster_kind_of, kind_of
 from penstock.kubernetes.mirror import Mirror
-from penstock.operator.install import OPERATOR, PLANNER
-from penstock.operator.objects import API_VERSION, DEPLOYMENT_LABEL
+from penstock.operator.install import OPERATOR
+from penstock.operator.objects import API_VERSION, DEPLOYMENT_LABEL, PLANNER
 from penstock.operator.owners import HPA, POLICY, SCALED_OBJECT, Known
 from penstock.operator.webhook.review import Writers, review
 from penstock.operator.webhook.server import serve
