@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from penstock.cli.main import COMMANDS, build
 from penstock.errors import InputError
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "scaling-policy.yaml"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "scaling-policies"
+EXAMPLE = EXAMPLES / "vllm.yaml"
 
 
 def rendered(*arguments: str) -> Any:
@@ -30,6 +31,12 @@ def test_the_planner_may_read_the_scale_and_write_it_only_as_the_owner(tmp_path:
         ]
         assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == "serving"
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "penstock-planner", "namespace": "ops"}]
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.iterdir()), ids=lambda path: path.name)
+def test_every_example_is_of_one_target(example: Path) -> None:
+    role, _ = rendered(str(example))
+    assert len(role["rules"]) == len(role["rules"][0]["resources"]) == len(role["rules"][0]["resourceNames"]) == 1
 
 
 def test_what_makes_no_sense_for_a_policy_is_refused(tmp_path: Path) -> None:
