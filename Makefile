@@ -35,7 +35,7 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache
 
 test-real: $(VENV)/.dev
-	$(BIN)/pytest -m "(browser or slow or oracle or cluster or compiled) and not keda"
+	$(BIN)/pytest -m "(browser or slow or oracle or cluster or compiled) and not keda and not prometheus"
 
 bench: $(VENV)/.dev
 	@for bench in benchmarks/bench_*.py; do echo "== $$bench" >&2; $(BIN)/python $$bench || exit 1; done

@@ -15,11 +15,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from penstock.cli.main import COMMANDS, build
-from penstock.messages import engine_spec, pod_spec, pool_spec, scaling_spec, spec
+from penstock.messages import engine_spec, pod_spec, policy_spec, pool_spec, scaling_spec, spec
 from penstock.messages.parse_spec import json_schema
 from penstock.simulator import metrics_spec, price_spec, world_spec
 from penstock.telemetry.control_metrics import ControlMetrics
 from penstock.telemetry.gateway_metrics import GatewayMetrics
+from penstock.telemetry.planner_metrics import PlannerMetrics
 from penstock.telemetry.vllm_metrics import EngineGauges, VllmMetrics
 from penstock.workload import workload_spec
 
@@ -38,6 +39,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     engine_spec.StartupSpec,
     engine_spec.GpuSpec,
     scaling_spec.PlannerScaling,
+    scaling_spec.PlannerRules,
     scaling_spec.HpaScaling,
     scaling_spec.MetricTarget,
     scaling_spec.KedaScaling,
@@ -51,6 +53,11 @@ MODELS: tuple[type[BaseModel], ...] = (
     pod_spec.PodSpec,
     pool_spec.ComponentPool,
     pool_spec.PoolBody,
+    policy_spec.ScalingPolicy,
+    policy_spec.PolicyBody,
+    policy_spec.ScaleTargetRef,
+    policy_spec.PolicyMetricsSpec,
+    policy_spec.PodMetricsSpec,
 )
 WORLD_MODELS: tuple[type[BaseModel], ...] = (
     world_spec.VirtualCluster,
@@ -218,10 +225,12 @@ def _metrics_page() -> Iterator[str]:
         max_model_len=1,
         gauges=lambda: EngineGauges(running=0, waiting=0, deferred=0, kv_usage=0.0),
     )
+    planner = PlannerMetrics(lambda: 0.0)
     yield "# Metrics\n\nMade by `make docs`. Prometheus names; latencies in seconds."
     for title, registry in (
         ("Gateway", gateway.registry),
         ("Control loop", control.registry),
+        ("Planner of a cluster", planner.registry),
         ("Simulated worker, by vLLM's names", worker.registry),
     ):
         yield f"\n## {title}\n\n| metric | type | what it is |\n|---|---|---|"

@@ -21,7 +21,8 @@ def go_program(source: Path, package: str = ".") -> Path:
     """A program of one module: a test binary if it has tests, else a command. The first build takes minutes.
 
     Args:
-        source: the module's directory; files only, no packages below it. A file `ldflags` has flags for the linker.
+        source: the module's directory; files only, no packages below it. A file `ldflags` has flags for
+            the linker, a file `tags` build tags.
         package: the command's, if it is one of a module that this one requires as a tool.
     """
     go = shutil.which("go")
@@ -39,7 +40,9 @@ def go_program(source: Path, package: str = ".") -> Path:
             verb = ("test", "-c") if list(source.glob("*_test.go")) else ("build",)
             own_flags = source / "ldflags"
             flags = f"-s -w {own_flags.read_text() if own_flags.exists() else ''}"
-            made = _run(go, source, *verb, "-ldflags", flags, "-o", str(fresh), package)
+            tags = source / "tags"
+            chosen = ("-tags", tags.read_text().strip()) if tags.exists() else ()
+            made = _run(go, source, *verb, *chosen, "-ldflags", flags, "-o", str(fresh), package)
             assert made.returncode == 0, f"{source} does not build:\n{made.stderr[-3000:]}"
             fresh.replace(binary)
     return binary

@@ -40,9 +40,16 @@ RIGHT: dict[str, Document] = {
         fallback={"failureThreshold": 3, "replicas": 2},
         idleReplicas=0,
     ),
+    "keda asks the planner": _scaled(
+        by="keda", min=0, max=4, planner={}, fallback={"failureThreshold": 3, "replicas": 2}
+    ),
+    "keda asks the planner, by rules": _scaled(by="keda", max=4, planner={"quantile": 0.9, "coolInSeconds": 5}),
     "external": _scaled(by="external"),
     "replicas within": _spec(WORKER | {"replicas": 2, "autoscaling": {"by": "planner", "max": 4}}),
-    "warm nodes": _spec(WORKER, warmCapacity={"nodes": 2}),
+    "warm nodes": _spec(
+        WORKER | {"gpu": {"vmSize": "Standard_NC80adis_H100_v5"}, "pod": {"cachePath": "/mnt/weights"}},
+        warmCapacity={"nodes": 2},
+    ),
     "warm nodes by the planner": _spec(WORKER, warmCapacity={"nodes": "auto"}),
     "GPUs and a profile": _spec(
         WORKER
@@ -94,6 +101,9 @@ WRONG: dict[str, Document] = {
     "an HPA with an empty list of metrics": _scaled(by="hpa", max=4, metrics=[]),
     "KEDA without triggers": _scaled(by="keda", max=4),
     "KEDA with an empty list of triggers": _scaled(by="keda", max=4, triggers=[]),
+    "a planner beside triggers": _scaled(by="keda", max=4, triggers=[TRIGGER], planner={}),
+    "a cool-down beside a planner": _scaled(by="keda", max=4, planner={}, cooldownPeriodSeconds=1),
+    "a planner that knows no such rule": _scaled(by="keda", max=4, planner={"min": 1}),
     "idle at min": _scaled(by="keda", min=1, max=4, triggers=[TRIGGER], idleReplicas=1),
     "an unknown signal": _scaled(by="keda", max=4, triggers=[TRIGGER | {"metric": "mood"}]),
     "replicas above max": _spec(WORKER | {"replicas": 5, "autoscaling": {"by": "planner", "max": 4}}),
@@ -101,6 +111,7 @@ WRONG: dict[str, Document] = {
     "precision without a profile": _spec(WORKER | {"engine": {"precision": "fp8"}}),
     "expert parallel without a profile": _spec(WORKER | {"engine": {"expertParallel": True}}),
     "warm nodes by whim": _spec(WORKER, warmCapacity={"nodes": "some"}),
+    "a cache that is nowhere": _spec(WORKER | {"pod": {"cachePath": "weights"}}),
     "fewer than no warm nodes": _spec(WORKER, warmCapacity={"nodes": -1}),
     "an environment of odd names": _spec(WORKER | {"pod": {"env": {"1 A": "x"}}}),
     "an environment of numbers": _spec(WORKER | {"pod": {"env": {"A": 1}}}),

@@ -98,7 +98,16 @@ def test_options_that_would_do_nothing_are_refused() -> None:
     """With a cluster nothing is printed or watched by URL; without one there is nothing to dry-run."""
     for options, said in (
         (("--cluster", "--json"), "--cluster: given with a file, --gateway, --worker, --replay or --json"),
-        (("--dry-run",), "--namespace, --dry-run: given without --cluster"),
+        (("--dry-run",), "--dry-run: given without --cluster"),
+        (("--keda-listen", "127.0.0.1:0"), "--keda-listen: given without --cluster"),
+        (("--cluster", "--dry-run", "--keda-listen", "127.0.0.1:0"), "--keda-listen: given with --dry-run"),
+        (("--prometheus", "http://x"), "--prometheus: given without --cluster"),
+        (("--cluster", "--prometheus-window", "60"), "--prometheus-window: given without --prometheus"),
+        (("--cluster", "--prometheus", "x"), "--prometheus: not a URL"),
+        (
+            ("--cluster", "--prometheus", "http://x", "--prometheus-identity", "me"),
+            "--prometheus-identity me: not known",
+        ),
         ((), "SPEC: missing"),
     ):
         done = planner(*options)

@@ -11,8 +11,10 @@ from penstock.hardware.gpus import gpu
 from penstock.hardware.kv_capacity import kv_capacity
 from penstock.hardware.models import known_model
 from penstock.hardware.profile import shipped_profile
+from penstock.hardware.profiled import with_profile, with_profiles
 from penstock.hardware.serving import Serving
 from penstock.messages.engine_spec import EngineSpec, StepTimeSpec
+from penstock.messages.parse_spec import parse_spec
 from penstock.messages.spec import InferenceDeployment
 
 SPEC = """
@@ -126,3 +128,13 @@ def test_kv_blocks_that_cannot_hold_one_request_are_refused(tmp_path: Path) -> N
     assert engine(read(tmp_path, plain.replace("MOST", "1233"))).kv_blocks == 77
     with pytest.raises(InputError, match=r"1 too few for one request .* raise it to 78, or lower maxModelLen to 1233"):
         read(tmp_path, plain.replace("MOST", "1234"))
+
+
+def test_a_cluster_derives_what_a_file_does_and_knows_no_other_profile(tmp_path: Path) -> None:
+    """The operator and the planner of a cluster read no files."""
+    stated = parse_spec(SPEC, source="deployment.yaml").spec
+    assert with_profiles(stated) == read(tmp_path).spec
+    component = stated.component("worker")
+    other = component.model_copy(update={"engine": component.engine.model_copy(update={"profile": "mine.json"})})
+    with pytest.raises(InputError, match=r"spec\.component\.engine\.profile.*mine\.json.*say shipped"):
+        with_profile(stated.model, other)

@@ -1,5 +1,6 @@
 """One control plane for all tests of a session; machines and a namespace for each."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from control_plane import ControlPlane
 from machine_set import MachineSet
+from running_operator import Running
 
 RESOURCES = Path(__file__).parent / "resources.yaml"
 LOG_LINES = 15
@@ -41,10 +43,18 @@ def machines(cluster: ControlPlane) -> Iterator[Callable[..., MachineSet]]:
 @pytest.fixture
 def space(cluster: ControlPlane, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of its own."""
-    name = request.node.name.replace("_", "-").lower()[:60].strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:60].strip("-")
     cluster.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     yield name
     cluster.api.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def operator(defined: ControlPlane, space: str) -> Iterator[Running]:
+    """An operator of this test's namespace."""
+    running = Running(defined, space)
+    yield running
+    running.kill()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

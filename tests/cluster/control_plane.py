@@ -6,13 +6,16 @@ directory; ports are fixed, since the namespace is its own. At the end all is ki
 and keeps what nobody will read.
 """
 
+import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from api_client import Api, ApiError, fetch
+from audit import POLICY
 from certificates import make_certificates
 from namespace import Namespace
 
@@ -35,6 +38,7 @@ class ControlPlane:
         self.program = go_program(SOURCE)
         self.folder = folder
         self.kubeconfig = folder / "kubeconfig"
+        self.audit_log = folder / "audit.jsonl"
         self.namespace = Namespace(folder)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         make_certificates(folder)
@@ -82,8 +86,11 @@ class ControlPlane:
     def begin_api(self) -> None:
         """Start the API server; also after `stop("kube-apiserver")`."""
         file = self.folder.joinpath
+        file("audit-policy.yaml").write_text(POLICY)
         self._start(
             "kube-apiserver",
+            f"--audit-policy-file={file('audit-policy.yaml')}",
+            f"--audit-log-path={self.audit_log}",
             f"--etcd-servers=http://127.0.0.1:{ETCD_PORT}",
             f"--secure-port={API_PORT}",
             "--bind-address=127.0.0.1",
@@ -144,6 +151,16 @@ class ControlPlane:
         process = self._processes.pop(name)
         process.kill()
         process.wait()
+
+    @contextmanager
+    def paused(self, name: str) -> Iterator[None]:
+        """One of them neither answers nor hangs up: what is sent to it waits."""
+        process = self._processes[name]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
         """Kill all, those that depend on others first."""

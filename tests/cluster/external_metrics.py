@@ -1,4 +1,4 @@
-"""External metrics of a test's own making, for the real HPA controller: values in a file, behind an APIService."""
+"""External and resource metrics of a test's own making, for the real HPA controller: values behind APIServices."""
 
 import json
 import sys
@@ -12,11 +12,12 @@ from registered_api import registered_api
 
 PORT = 16500
 NAME, NAMESPACE = "external-metrics", "kube-system"
+RESOURCE_NAME = "resource-metrics"
 SERVER = Path(__file__).with_name("metrics_server.py")
 
 
 class ExternalMetrics:
-    """Metric name to value; what is taken out has none."""
+    """Keys (`metrics_server.py`) to values; what is taken out has none."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -34,13 +35,16 @@ def external_metrics(plane: ControlPlane) -> Iterator[ExternalMetrics]:
     """While it is there."""
     file = plane.folder / "external-metrics.json"
     metrics = ExternalMetrics(file)
-    make_certificate(plane.folder, NAME, f"DNS:{NAME}.{NAMESPACE}.svc")
+    make_certificate(plane.folder, NAME, f"DNS:{NAME}.{NAMESPACE}.svc,DNS:{RESOURCE_NAME}.{NAMESPACE}.svc")
     certificate, key = (str(plane.folder / f"{NAME}.{kind}") for kind in ("crt", "key"))
     process = plane.namespace.start(
         [sys.executable, str(SERVER), certificate, key, str(PORT), str(file)], plane.folder / f"{NAME}.log"
     )
     try:
-        with registered_api(plane, "v1beta1", "external.metrics.k8s.io", NAME, NAMESPACE, PORT):
+        with (
+            registered_api(plane, "v1beta1", "external.metrics.k8s.io", NAME, NAMESPACE, PORT),
+            registered_api(plane, "v1beta1", "metrics.k8s.io", RESOURCE_NAME, NAMESPACE, PORT),
+        ):
             yield metrics
     finally:
         process.kill()

@@ -1,100 +1,34 @@
 """The operator against a real control plane, with real gateways and engines as pods."""
 
-import json
-import os
-import random
-import re
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from api_client import ApiError, fetch
+from api_client import fetch
+from audit import writes
 from control_plane import ControlPlane
+from deployments import (
+    GROUP,
+    NODE,
+    PENSTOCK,
+    apply,
+    complaint,
+    custom,
+    deployment,
+    gateway_of,
+    gone,
+    is_as_rendered,
+    is_ready,
+    worker,
+)
 from machine_set import MachineSet
+from running_operator import Running, as_account, install_accounts, planner
+from steady_load import Load
 from test_definitions import defined as defined
-
-from penstock.operator.install import install_objects
-from penstock.operator.settings import OperatorSettings
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # the first build takes minutes
 
-GROUP = "penstock.dev/v1alpha1"
-PENSTOCK = [sys.executable, "-m", "penstock.cli.program"]
-NODE = {"name": "node-a", "allocatable": {"cpu": "64", "memory": "64Gi", "pods": "100"}}
 Machines = Callable[..., MachineSet]
-Thing = dict[str, Any]
-
-
-class Running:
-    """An operator process in the control plane's network namespace."""
-
-    def __init__(self, plane: ControlPlane, space: str, *options: str, kubeconfig: Path | None = None) -> None:
-        self._plane, self._space, self._options = plane, space, options
-        self._kubeconfig = kubeconfig or plane.kubeconfig
-        self._number = 0
-        self.process: subprocess.Popen[bytes] | None = None
-        self.begin()
-
-    def begin(self) -> None:
-        self._number += 1
-        self.log = self._plane.folder / f"operator-{self._space}-{self._number}.log"
-        options = ["--namespace", self._space, "--image", "penstock", "--monitors", "none", *self._options]
-        self.process = self._plane.namespace.start(
-            ["env", f"KUBECONFIG={self._kubeconfig}", *PENSTOCK, "operator", *options], self.log
-        )
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-
-@pytest.fixture
-def operator(defined: ControlPlane, space: str) -> Iterator[Running]:
-    running = Running(defined, space)
-    yield running
-    running.kill()
-
-
-def deployment(*components: Thing, name: str = "d", kubeconfig: str = "") -> Thing:
-    # No kubelet gives these pods a token of their service account, so a gateway comes as whoever the test is.
-    frontend = {"name": "frontend", "role": "frontend", "pod": {"env": {"KUBECONFIG": kubeconfig}}}
-    spec = {
-        "model": {"name": "penstock/tiny"},
-        "slo": {"ttftSeconds": 0.5, "itlSeconds": 0.05},
-        "components": [frontend, *components],
-    }
-    return {"apiVersion": GROUP, "kind": "InferenceDeployment", "metadata": {"name": name}, "spec": spec}
-
-
-def worker(**more: Any) -> Thing:
-    return {"name": "worker", "role": "worker"} | more
-
-
-def apply(plane: ControlPlane, space: str, thing: Thing) -> None:
-    plane.kubectl("-n", space, "apply", "--server-side", "-f", "-", given=json.dumps(thing))
-
-
-def custom(plane: ControlPlane, space: str, plural: str, name: str) -> Thing:
-    return plane.api.get(f"/apis/{GROUP}/namespaces/{space}/{plural}/{name}")
-
-
-def is_ready(thing: Thing) -> bool:
-    status = thing.get("status", {})
-    conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
-    return status.get("observedGeneration") == thing["metadata"]["generation"] and conditions.get("Ready") == "True"
-
-
-def gone(plane: ControlPlane, path: str) -> bool:
-    try:
-        plane.api.get(path)
-    except ApiError as error:
-        return error.code == 404
-    return False
 
 
 def test_a_deployment_becomes_ready_and_answers(
@@ -107,10 +41,21 @@ def test_a_deployment_becomes_ready_and_answers(
     status = custom(defined, space, "inferencedeployments", "d")["status"]
     assert status["ready"] == "2/2"
     assert {each["name"]: each["ready"] for each in status["components"]} == {"frontend": 1, "worker": 2}
-    pod = defined.api.items(f"/api/v1/namespaces/{space}/pods?labelSelector=penstock.dev/component=frontend")[0]
-    address = f"http://{pod['status']['podIP']}:8000"
-    defined.until(lambda: fetch(defined.namespace, f"{address}/health")[0] == 200, 60)
-    assert "penstock/tiny" in fetch(defined.namespace, f"{address}/v1/models")[1]
+    assert "penstock/tiny" in fetch(defined.namespace, f"{gateway_of(defined, space)}/v1/models")[1]
+
+
+def test_what_is_rendered_is_what_the_operator_makes(defined: ControlPlane, operator: Running, space: str) -> None:
+    """All of it, and what a profile says of an engine too; a profile that no cluster has is told in the status."""
+    measured = {"engine": {"profile": "shipped"}, "gpu": {"vmSize": "Standard_NC40ads_H100_v5", "count": 1}}
+    thing = deployment(worker(autoscaling={"by": "external"}, **measured), kubeconfig="none")
+    thing["spec"]["model"]["name"] = "Qwen/Qwen3-0.6B"
+    apply(defined, space, thing)
+    defined.until(lambda: is_as_rendered(defined, space, thing))
+    pool = custom(defined, space, "componentpools", "d-worker")["spec"]
+    assert pool["component"]["engine"]["stepTime"]["baseSeconds"] > 0
+    thing["spec"]["components"][1]["engine"]["profile"] = "mine.json"
+    apply(defined, space, thing)
+    defined.until(lambda: "no profile 'mine.json'" in complaint(custom(defined, space, "inferencedeployments", "d")))
 
 
 def test_a_pool_is_scaled_by_whoever_owns_it_and_by_nobody_else(
@@ -165,16 +110,11 @@ def test_a_cluster_without_monitors_or_keda_gets_all_the_rest(defined: ControlPl
         apply(defined, space, deployment(worker(autoscaling=by_keda)))
         defined.until(lambda: defined.api.get(f"/apis/apps/v1/namespaces/{space}/deployments/d-worker"))
 
-        def complaints(pool: str) -> list[str]:
-            status = custom(defined, space, "componentpools", pool)["status"]
-            return [
-                one["message"] for one in status["conditions"] if one["type"] == "Degraded" and one["status"] == "True"
-            ]
+        def told(pool: str) -> str:
+            return complaint(custom(defined, space, "componentpools", pool))
 
-        assert defined.until(lambda: complaints("d-worker"))[0].startswith(
-            "ScaledObject d-worker: the cluster does not know"
-        )
-        assert complaints("d-frontend") == []
+        assert defined.until(lambda: told("d-worker")).startswith("ScaledObject d-worker: the cluster does not know")
+        assert told("d-frontend") == ""
     finally:
         running.kill()
 
@@ -213,46 +153,23 @@ def test_a_name_that_is_taken_is_told_and_not_taken_over(defined: ControlPlane, 
 
 
 def test_an_idle_operator_writes_nothing(defined: ControlPlane, operator: Running, space: str) -> None:
-    """Versions of all that it owns stand still, over a restart too."""
-    apply(defined, space, deployment(worker(autoscaling={"by": "hpa", "max": 3, "cpuPercent": 70})))
+    """Not even what changes nothing, over a restart too, and though the API server says some things in other words."""
+    engine = {"name": "engine", "resources": {"requests": {"cpu": "1000m", "memory": 1073741824}}}
+    odd = {"env": {"EMPTY": ""}, "template": {"spec": {"containers": [engine]}}}
+    by_hpa = {"by": "hpa", "max": 3, "cpuPercent": 70, "requestsPerSecond": 0.5}
+    apply(defined, space, deployment(worker(autoscaling=by_hpa, pod=odd), kubeconfig="none"))
     hpa = f"/apis/autoscaling/v2/namespaces/{space}/horizontalpodautoscalers/d-worker"
     defined.until(lambda: defined.api.get(hpa))
-
-    def versions() -> dict[str, str]:
-        found = {}
-        for path in (
-            f"/apis/{GROUP}/namespaces/{space}/inferencedeployments",
-            f"/apis/{GROUP}/namespaces/{space}/componentpools",
-            f"/api/v1/namespaces/{space}/services",
-            f"/apis/policy/v1/namespaces/{space}/poddisruptionbudgets",
-            f"/apis/rbac.authorization.k8s.io/v1/namespaces/{space}/roles",
-        ):
-            for one in defined.api.items(path):
-                found[f"{path}/{one['metadata']['name']}"] = one["metadata"]["resourceVersion"]
-        return found
-
     time.sleep(5)
-    before = versions()
+    before = len(writes(defined.audit_log, space))
+    defined.kubectl("-n", space, "annotate", "componentpool/d-worker", "team=a")  # so that it is looked at
+    time.sleep(3)
+    assert writes(defined.audit_log, space)[before:] == []
     operator.kill()
     operator.begin()
     time.sleep(8)
-    assert versions() == before
-
-
-def test_kills_at_any_point_end_in_the_same_state(defined: ControlPlane, operator: Running, space: str) -> None:
-    """It keeps nothing of its own, so whoever comes next goes on where it was."""
-    seed = int(os.environ.get("PENSTOCK_KILL_SEED", "1"))
-    draw = random.Random(seed)
-    for number in range(10):
-        apply(defined, space, deployment(worker(replicas=1 + number % 3, autoscaling={"by": "none"})))
-        time.sleep(draw.uniform(0, 1.5))
-        operator.kill()
-        operator.begin()
-    wanted = 1 + 9 % 3
-    path = f"/apis/apps/v1/namespaces/{space}/deployments/d-worker"
-    defined.until(lambda: defined.api.get(path)["spec"]["replicas"] == wanted)
-    pools = defined.api.items(f"/apis/{GROUP}/namespaces/{space}/componentpools")
-    assert {pool["metadata"]["name"] for pool in pools} == {"d-frontend", "d-worker"}, f"seed {seed}"
+    again = writes(defined.audit_log, space)[before:]
+    assert [(each.verb, each.resource) for each in again] in ([], [("patch", "deployments")])  # it has forgotten how
 
 
 def test_only_the_holder_of_the_lease_acts(defined: ControlPlane, space: str) -> None:
@@ -275,23 +192,6 @@ def test_only_the_holder_of_the_lease_acts(defined: ControlPlane, space: str) ->
     finally:
         if first.process is not None and first.process.poll() is None:
             first.kill()
-
-
-def as_account(plane: ControlPlane, space: str, account: str) -> Path:
-    """A kubeconfig with a token of a service account, and nothing else."""
-    token = plane.kubectl("-n", space, "create", "token", account).strip()
-    admin = plane.kubeconfig.read_text()
-    file = plane.folder / f"kubeconfig-{space}-{account}"
-    file.write_text(re.sub(r"token: \S+?(?=}|\s|$)", f"token: {token}", admin))
-    assert token in file.read_text()
-    return file
-
-
-def install_accounts(plane: ControlPlane, space: str) -> None:
-    """Operator's and planner's, with their rights; the processes are the test's."""
-    made = [thing for thing in install_objects(OperatorSettings(), namespace=space) if thing["kind"] != "Deployment"]
-    things = json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
-    plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", given=things)
 
 
 def test_operator_and_gateway_need_no_more_than_their_own_roles(
@@ -354,20 +254,7 @@ def test_the_planner_scales_a_pool_out_and_in_again(
     scaled = worker(engine=engine, autoscaling=by_planner)
     apply(defined, space, deployment(scaled, kubeconfig=str(defined.kubeconfig)))
     defined.until(lambda: is_ready(custom(defined, space, "inferencedeployments", "d")), 120)
-    pods = f"/api/v1/namespaces/{space}/pods?labelSelector=penstock.dev/component"
-    frontend = next(pod for pod in defined.api.items(f"{pods}=frontend"))
-    url = f"http://{frontend['status']['podIP']}:8000"
-    defined.until(lambda: fetch(defined.namespace, f"{url}/health")[0] == 200, 60)
-    trace = defined.folder / f"{space}.jsonl"
-    with trace.open("w") as lines:
-        for number in range(240):
-            lines.write(json.dumps({"arrival_s": number / 6, "input_tokens": 300, "output_tokens": 20}) + "\n")
-
-    def planner(*options: str) -> subprocess.Popen[bytes]:
-        asked = [*PENSTOCK, "planner", "--cluster", "--namespace", space, *options]
-        return defined.namespace.start(
-            ["env", f"KUBECONFIG={kubeconfig}", *asked], defined.folder / f"planner-{space}.log"
-        )
+    url = gateway_of(defined, space)
 
     def events(reason: str) -> list[str]:
         found = defined.api.items(f"/api/v1/namespaces/{space}/events")
@@ -376,27 +263,15 @@ def test_the_planner_scales_a_pool_out_and_in_again(
     def replicas() -> int:
         return int(custom(defined, space, "componentpools", "d-worker")["spec"]["replicas"])
 
-    advising = planner("--dry-run")
-    load = defined.namespace.start(
-        [*PENSTOCK, "load", url, "--trace", str(trace)], defined.folder / f"load-{space}.log"
-    )
-    try:
-        defined.until(lambda: events("Advised"), 60)
-        assert replicas() == 1
-        advising.kill()
-        advising.wait()
-        acting = planner()
-        try:
+    with Load(defined, space, url, per_s=6, for_s=40, input_tokens=300) as load:
+        with planner(defined, space, "--dry-run", kubeconfig=kubeconfig):
+            defined.until(lambda: events("Advised"), 60)
+            assert replicas() == 1
+        with planner(defined, space, kubeconfig=kubeconfig):
             defined.until(lambda: replicas() >= 2, 60)
             assert all("one replica holds" in message for message in events("Scaled"))
-            defined.until(lambda: load.poll() is not None, 120)
+            load.lost_nothing()
             defined.until(lambda: replicas() == 1, 120)
-        finally:
-            acting.kill()
-            acting.wait()
-    finally:
-        advising.kill()
-        load.kill()
 
 
 def test_scale_downs_lose_no_request(defined: ControlPlane, machines: Machines, operator: Running, space: str) -> None:
@@ -406,23 +281,12 @@ def test_scale_downs_lose_no_request(defined: ControlPlane, machines: Machines, 
     scaled = worker(replicas=3, engine=slow, autoscaling={"by": "external"})
     apply(defined, space, deployment(scaled, kubeconfig=str(defined.kubeconfig)))
     defined.until(lambda: is_ready(custom(defined, space, "inferencedeployments", "d")), 120)
-    pods = f"/api/v1/namespaces/{space}/pods?labelSelector=penstock.dev/component"
-    frontend = next(pod for pod in defined.api.items(f"{pods}=frontend"))
-    url = f"http://{frontend['status']['podIP']}:8000"
-    defined.until(lambda: fetch(defined.namespace, f"{url}/health")[0] == 200, 60)
-    trace = defined.folder / f"{space}.jsonl"
     cycles, rest_s = 20, 4.0
-    with trace.open("w") as lines:
-        for number in range(int(2 * cycles * rest_s * 2)):
-            lines.write(json.dumps({"arrival_s": number / 2, "input_tokens": 200, "output_tokens": 100}) + "\n")
-    log = defined.folder / f"load-{space}.log"
-    load = defined.namespace.start([*PENSTOCK, "load", url, "--trace", str(trace), "--json"], log)
-    for _ in range(cycles):
-        for replicas in (1, 3):
-            defined.kubectl("-n", space, "scale", "componentpool/d-worker", f"--replicas={replicas}")
-            time.sleep(rest_s)
-    defined.until(lambda: load.poll() is not None, 120)
-    said = log.read_text()
-    result, _ = json.JSONDecoder().raw_decode(said[said.index("{\n") :])
-    requests = result["requests"]
-    assert requests["completed"] == requests["offered"] == int(2 * cycles * rest_s * 2), said[-2000:]
+    with Load(
+        defined, space, gateway_of(defined, space), per_s=2, for_s=2 * cycles * rest_s, output_tokens=100
+    ) as load:
+        for _ in range(cycles):
+            for replicas in (1, 3):
+                defined.kubectl("-n", space, "scale", "componentpool/d-worker", f"--replicas={replicas}")
+                time.sleep(rest_s)
+        load.lost_nothing()

@@ -170,6 +170,27 @@ def test_the_loop_observes_every_second_and_decides_each_pool_at_its_own_interva
     assert instants == {"planned": [0, 5, 10], "hpa": [0, 15, 30], "fixed": [0, 15, 30]}
 
 
+def test_a_planned_pool_at_zero_is_decided_the_second_that_somebody_waits_for_it() -> None:
+    """Out of turn, until it wakes; KEDA polls when it polls."""
+    text = SPEC.replace("by: planner, min: 1", "by: planner, min: 0")
+    decisions = Decisions.of(parse_spec(text, source="test").spec)
+
+    def decided(time_s: float, desired: int, held: float) -> list[tuple[str, int]]:
+        signals = {Signal.DEMAND: Sample(value=held), Signal.HELD: Sample(value=held)}
+        pools = tuple(
+            PoolSeen(component=name, desired=desired, starting=desired, ready=0, draining=0, signals=signals)
+            for name in ("planned", "keda")
+        )
+        made = [work() for work in decisions.due(Observation(time_s=time_s, pools=pools))]
+        return [(decision.component, decision.desired) for decision in made]
+
+    assert decided(0.0, 0, 0.0) == [("planned", 0), ("keda", 0)]
+    assert decided(1.0, 0, 0.0) == []
+    assert decided(2.0, 0, 1.0) == [("planned", 1)]
+    assert decided(3.0, 1, 1.0) == []
+    assert [name for name, _ in decided(5.0, 1, 1.0)] == ["planned"]
+
+
 def test_turns_keep_to_the_grid_when_one_came_late() -> None:
     turns = Turns({"a": 5.0, "b": 0.1})
     assert turns.take(0.0) == ("a", "b")

@@ -12,7 +12,12 @@ from penstock.cli.main import COMMANDS, build
 
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 WITH_SERVERS = ("README.md", "docs/guides/run-on-one-machine.md", "docs/guides/load.md")  # tens of seconds each
-WITHOUT_SERVERS = ("docs/reference/traces.md", "docs/guides/compare.md", "docs/guides/simulate.md")
+WITHOUT_SERVERS = (
+    "docs/reference/traces.md",
+    "docs/guides/compare.md",
+    "docs/guides/scaling-policy.md",
+    "docs/guides/simulate.md",
+)
 _SHOWN = re.compile(r"^(?:\$ )?((?:\.venv/bin/)?penstock .*)$", re.MULTILINE)
 _FENCE = re.compile(r"```(?:sh|console|text)\n(.*?)```", re.DOTALL)
 

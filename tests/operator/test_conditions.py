@@ -53,6 +53,14 @@ def test_all_serve() -> None:
     assert said["observedGeneration"] == 4
 
 
+def test_a_second_owner_is_somebodys_business_and_no_outage() -> None:
+    said = pool_status(
+        pool(), deployment(2, 2), (), selector={"a": "1"}, trouble=None, second=["HPA a: no", "HPA b: no"], now=NOW
+    )
+    assert states(said) == {"Ready": "True", "Progressing": "False", "Degraded": "True"}
+    assert message(said, "Degraded") == "HPA a: no; HPA b: no"
+
+
 def test_before_there_is_anything_it_is_on_its_way() -> None:
     assert states(status(pool(), None)) == {"Ready": "False", "Progressing": "True", "Degraded": "False"}
 
@@ -76,6 +84,17 @@ def test_a_container_that_cannot_start_needs_somebody() -> None:
     said = status(pool(), deployment(2, 1), crashing())
     assert states(said) == {"Ready": "False", "Progressing": "False", "Degraded": "True"}
     assert message(said, "Degraded") == f"1 pod cannot start (engine: CrashLoopBackOff), since {EARLIER}"
+
+
+def test_pods_that_cannot_even_be_made_need_somebody() -> None:
+    """A quota, say: there is no pod that could tell."""
+    there = deployment(0, 0)
+    there["status"]["conditions"] = [
+        {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota", "lastTransitionTime": EARLIER}
+    ]
+    said = status(pool(), there)
+    assert states(said) == {"Ready": "False", "Progressing": "False", "Degraded": "True"}
+    assert message(said, "Degraded") == f"pods cannot be made (exceeded quota), since {EARLIER}"
 
 
 def test_a_pod_that_goes_is_no_trouble() -> None:
@@ -108,6 +127,7 @@ def test_a_deployment_is_as_ready_as_its_components() -> None:
     assert said["ready"] == "1/2"
     assert states(said) == {"Ready": "False", "Progressing": "False", "Degraded": "True"}
     assert message(said, "Degraded").startswith("other: 1 pod cannot start")
+    assert message(said, "Ready") == "1 of 2 components are ready; other: 0 of 2 pods serve"
     assert said["components"][0] == {"name": "worker", "desired": 2, "ready": 2}
 
 

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+import policy_corpus
+from penstock.messages.policy_spec import PolicyBody
 from penstock.messages.spec import DeploymentBody
 from penstock.operator.crds import definitions
 from penstock.operator.structural import structural_schema
@@ -21,6 +23,17 @@ def test_types_take_what_is_right(name: str) -> None:
 def test_types_refuse_what_is_wrong(name: str) -> None:
     with pytest.raises(ValidationError):
         DeploymentBody.model_validate(WRONG[name], by_alias=True, by_name=False)
+
+
+@pytest.mark.parametrize("name", policy_corpus.RIGHT)
+def test_types_take_policies_that_are_right(name: str) -> None:
+    PolicyBody.model_validate(policy_corpus.RIGHT[name], by_alias=True, by_name=False)
+
+
+@pytest.mark.parametrize("name", policy_corpus.WRONG)
+def test_types_refuse_policies_that_are_wrong(name: str) -> None:
+    with pytest.raises(ValidationError):
+        PolicyBody.model_validate(policy_corpus.WRONG[name], by_alias=True, by_name=False)
 
 
 def _walk(schema: dict[str, Any], path: str = "") -> "list[tuple[str, dict[str, Any]]]":

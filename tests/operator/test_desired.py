@@ -16,6 +16,7 @@ from penstock.operator.desired.autoscaler import quantity
 from penstock.operator.desired.deployment import first_replicas
 from penstock.operator.desired.merge import merged
 from penstock.operator.objects import Object, object_name
+from penstock.operator.reachable import asks_external, made_blindly
 from penstock.operator.render import rendered
 from penstock.operator.settings import OperatorSettings
 from penstock.telemetry.queries import query
@@ -41,7 +42,7 @@ def _with(component: dict[str, Any], **more: Any) -> dict[str, Any]:
     return RIGHT["smallest"] | {"components": [component], **more}
 
 
-@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize("name", sorted(RIGHT.keys() - {"warm nodes by the planner"}))
 def test_names_are_unique_by_kind_and_everything_is_labelled(name: str) -> None:
     objects = _rendered(RIGHT[name])
     names = [(made["kind"], made["metadata"]["name"]) for made in objects]
@@ -51,11 +52,11 @@ def test_names_are_unique_by_kind_and_everything_is_labelled(name: str) -> None:
         assert made["metadata"]["labels"]["penstock.dev/deployment"] == "d"
 
 
-@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize("name", sorted(RIGHT.keys() - {"warm nodes by the planner"}))
 def test_a_service_and_a_budget_select_exactly_the_pods_of_their_component(name: str) -> None:
     objects = _rendered(RIGHT[name])
     for made in objects:
-        if made["kind"] == "Deployment":
+        if made["kind"] == "Deployment" and "penstock.dev/component" in made["metadata"]["labels"]:
             labels = made["spec"]["template"]["metadata"]["labels"]
             selector = made["spec"]["selector"]["matchLabels"]
             assert selector.items() <= labels.items()
@@ -166,10 +167,11 @@ def test_quantities_are_kubernetes_own(value: float, text: str) -> None:
     assert quantity(value) == text
 
 
-def test_every_query_is_filtered_to_one_deployment_and_never_nan() -> None:
+@pytest.mark.parametrize("at_gateway", [False, True])
+def test_every_query_is_filtered_to_one_deployment_and_never_nan(at_gateway: bool) -> None:
     """An unfiltered query mixes deployments; of no traffic a quantile is NaN, on which KEDA scales."""
     for signal in Signal:
-        made = query(signal, namespace="ns", deployment="d", component="c")
+        made = query(signal, namespace="ns", deployment="d", component="c", at_gateway=at_gateway)
         if made is None:
             assert signal in (Signal.CPU, Signal.LEAD_TIME)
             continue
@@ -230,3 +232,38 @@ def test_what_render_is_told_reaches_the_objects() -> None:
     operator = next(made for made in json.loads(result.stdout) if made["kind"] == "Deployment")
     args = operator["spec"]["template"]["spec"]["containers"][0]["args"]
     assert args[args.index("--keda-authentication") + 1] == "azure"
+
+
+def test_a_scaled_object_that_asks_the_planner_holds_nothing_back_itself() -> None:
+    """No query, window, cool-down or rate: those are the planner's. It is pushed to, and its fallback is KEDA's."""
+    made = _one(_rendered(RIGHT["keda asks the planner"]), "ScaledObject", "d-worker")["spec"]
+    (trigger,) = made["triggers"]
+    assert (trigger["type"], trigger["metricType"]) == ("external-push", "AverageValue")
+    assert trigger["metadata"] == {"scalerAddress": "penstock-planner.penstock.svc:6000"}
+    assert (made["minReplicaCount"], made["maxReplicaCount"], made["cooldownPeriod"]) == (0, 4, 0)
+    assert made["fallback"]["replicas"] == 2
+    for way in made["advanced"]["horizontalPodAutoscalerConfig"]["behavior"].values():
+        assert way["stabilizationWindowSeconds"] == 0
+        assert way["policies"][0]["value"] >= 4
+
+
+def test_keda_is_told_where_the_planner_is_installed() -> None:
+    for told, address in (([], "penstock-planner.mine.svc:6000"), (["--planner-address", "other:1"], "other:1")):
+        asked = ["render", "--for", "operator", "--namespace", "mine", "--json", *told]
+        objects = tuple(json.loads(CliRunner().invoke(build(["render", "schema"]), asked).stdout))
+        operator = _one(objects, "Deployment", "penstock-operator")["spec"]["template"]["spec"]["containers"][0]["args"]
+        assert operator[operator.index("--planner-address") + 1] == address
+        planner = _one(objects, "Deployment", "penstock-planner")["spec"]["template"]["spec"]["containers"][0]["args"]
+        (port,) = _one(objects, "Service", "penstock-planner")["spec"]["ports"]
+        assert planner[planner.index("--keda-listen") + 1] == f"0.0.0.0:{port['port']}"
+
+
+def test_an_hpa_that_keda_made_while_nobody_answered_is_known() -> None:
+    """Kubernetes gives one without metrics 80 % of CPU."""
+    cpu = {"type": "Resource", "resource": {"name": "cpu"}}
+    asked = {"type": "External", "external": {"metric": {"name": "s0-replicas"}}}
+    assert made_blindly({"spec": {}})
+    assert made_blindly({"spec": {"metrics": [cpu]}})
+    assert not made_blindly({"spec": {"metrics": [asked]}})
+    objects = [_one(_rendered(RIGHT[owner]), "ScaledObject", "d-worker") for owner in ("keda asks the planner", "keda")]
+    assert [asks_external(one) for one in objects] == [True, False]

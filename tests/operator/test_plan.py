@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from penstock.operator.plan import APPLIED, Taken, stamped, steps, up_to_date
+from penstock.operator.plan import APPLIED, Taken, came_back, object_key, stamped, steps, up_to_date
 
 OWNER = {"apiVersion": "penstock.dev/v1alpha1", "kind": "ComponentPool", "metadata": {"name": "p", "uid": "1"}}
 OTHER = OWNER | {"metadata": {"name": "p", "uid": "2"}}
@@ -36,6 +36,22 @@ def test_nothing_is_written_when_nothing_changed() -> None:
     kept = live(made)
     kept["spec"]["ports"][0]["nodePort"] = 31000
     assert steps(OWNER, [made], [kept]) == ()
+
+
+def test_what_the_api_server_says_in_other_words_is_written_once() -> None:
+    """A number as a string, an empty string as nothing; until somebody bends it, or we want something else."""
+    made = thing(ports=[{"port": 80, "name": ""}], cpu=1)
+    kept = live(made, cpu="1")
+    del kept["spec"]["ports"][0]["name"]
+    (step,) = steps(OWNER, [made], [kept])
+    said = came_back(step.thing, kept)
+    assert said is not None
+    assert steps(OWNER, [made], [kept], {object_key(made): said}) == ()
+    assert came_back(step.thing, live(made)) is None
+    bent = copy.deepcopy(kept)
+    bent["spec"]["cpu"] = "2"
+    for wanted, there in ((made, bent), (thing(ports=[{"port": 80, "name": ""}], cpu=2), kept)):
+        assert [step.verb for step in steps(OWNER, [wanted], [there], {object_key(made): said})] == ["apply"]
 
 
 @pytest.mark.parametrize("bent", [{"ports": [{"port": 81}]}, {"ports": []}, {"ports": [{"port": 80}, {"port": 81}]}])

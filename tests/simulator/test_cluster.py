@@ -91,6 +91,22 @@ def test_the_planner_follows_the_load_and_nothing_is_lost() -> None:
     assert result.cost_usd == pytest.approx(result.gpu_hours.total * 6.98)
 
 
+def test_a_sleeping_pool_wakes_the_second_that_somebody_waits_as_it_does_live() -> None:
+    """Whatever its interval; and sleeps again when nobody does."""
+    scaling = {"by": "planner", "min": 0, "max": 2, "intervalSeconds": 60, "coolInSeconds": 60}
+    spec = deployment(PLANNED | {"autoscaling": scaling, "replicas": 0})
+    arrivals = [Arrival(at_s, 10, 2) for at_s in (71.5, 400.5)]
+    result = simulate(spec, iter(arrivals)).result
+    assert result.requests.completed == len(arrivals)
+    assert result.replicas is not None
+    moves = [(at_s, desired) for at_s, desired, _ in result.replicas["worker"]]
+    asked = [
+        (at_s, desired) for (at_s, desired), (_, before) in zip(moves[1:], moves, strict=False) if desired != before
+    ]
+    assert [move for move in asked if move[1] == 1] == [(73.0, 1), (402.0, 1)]  # decided at 72 and 401
+    assert [desired for _, desired in asked][:3] == [1, 0, 1]
+
+
 def test_the_same_seed_gives_the_same_bytes_and_the_history_the_same_decisions(tmp_path: Path) -> None:
     """Twice the same run; and the decision code alone, fed what was seen, writes the same lines."""
     world = WorldSpec.model_validate({**AKS, "pod_start": {"engine": {"mean_s": 20, "cv": 0.5}}})

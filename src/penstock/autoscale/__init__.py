@@ -4,6 +4,7 @@
 - `hpa`: Kubernetes' HorizontalPodAutoscaler to the letter, over `hpa_pods` (which pods count), `hpa_metrics` (what a
   metric asks for) and `hpa_behavior` (windows and rate limits).
 - `keda`: a KEDA ScaledObject, over `keda_triggers` (nulls, activation, fallback) and the HPA that it makes.
+  `keda_value`: what to tell KEDA so that its HPA sets a count.
 - `planner`: Penstock's own. `demand` reads the signals. `outlook` looks one lead time ahead: `demand_history`
   remembers the last hours and `long_history` weeks, `rises` says how far demand rises, `season` when, `margins` what
   that is worth; `forecast` sums up. `rehearsal` runs the engine core in virtual time to know what one replica holds of

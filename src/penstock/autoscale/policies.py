@@ -9,7 +9,7 @@ from penstock.autoscale.long_history import NOTHING_BEFORE, LongHistory
 from penstock.autoscale.none import ExternalPolicy, FixedPolicy
 from penstock.autoscale.planner import PlannerPolicy
 from penstock.errors import InputError
-from penstock.messages.scaling_spec import HpaScaling, KedaScaling, PlannerScaling
+from penstock.messages.scaling_spec import HpaScaling, KedaScaling, planner_of
 from penstock.messages.spec import ComponentSpec, DeploymentBody
 from penstock.messages.worker import Role
 
@@ -24,16 +24,17 @@ def policy_for(spec: DeploymentBody, component: ComponentSpec, *, before: LongHi
     scaling = component.autoscaling
     if isinstance(scaling, HpaScaling):
         return HpaPolicy.of(scaling)
-    if isinstance(scaling, KedaScaling):
-        return KedaPolicy.of(scaling)
-    if isinstance(scaling, PlannerScaling):
+    planned = planner_of(scaling)
+    if planned is not None:
         if component.role is Role.FRONTEND:
             raise InputError(
                 f"components.{component.name}.autoscaling.by",
                 "the planner rehearses engines and a frontend runs none",
                 "use hpa with requestsPerSecond or cpuPercent",
             )
-        return PlannerPolicy.of(spec, component, scaling, before=before)
+        return PlannerPolicy.of(spec, component, planned, before=before)
+    if isinstance(scaling, KedaScaling):
+        return KedaPolicy.of(scaling)
     if scaling.by == "external":
         return ExternalPolicy()
     return FixedPolicy(replicas=component.initial_replicas)

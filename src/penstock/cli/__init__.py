@@ -8,7 +8,7 @@
   `up_screen`, `load_screen`, `progress`: what is shown meanwhile. `workload_options`: options that commands share;
   `trace_options`, `trace_synthesize`: those of `trace`, and one of its commands. `check_gpus`, `check_kv`: of a
   deployment file; `step_time_errors`: how far its step times may be off.
-- `up`, `planner`, `explain`, `schema`: the control loop's commands; `gateway`, `worker`: the processes that `up`
-  starts; `load`, `trace`: workloads; `simulate`, `compare`: virtual time; `profile`: step times; `demo`:
-  all of it at once.
+- `up`, `planner` (`planner_in_cluster`: with --cluster), `explain`, `schema`: the control loop's commands; `gateway`,
+  `worker`: the processes that `up` starts; `load`, `trace`: workloads; `simulate`, `compare`: virtual time;
+  `profile`: step times; `demo`: all of it at once.
 """

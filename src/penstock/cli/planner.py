@@ -38,6 +38,46 @@ def planner(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With --cluster: Events say what would be done; nothing is.")
     ] = False,
+    keda_listen: Annotated[
+        str | None,
+        typer.Option(
+            help="With --cluster: HOST:PORT at which KEDA asks for pools that it scales and the planner decides.",
+            show_default=False,
+        ),
+    ] = None,
+    prometheus: Annotated[
+        str | None,
+        typer.Option(
+            help="With --cluster: base URL of a Prometheus to ask for metrics. Default: the pods are asked.",
+            show_default=False,
+        ),
+    ] = None,
+    prometheus_window_s: Annotated[
+        float | None,
+        typer.Option(
+            "--prometheus-window",
+            help="Seconds over which its rates are taken: four scrapes at least. Default: 60.",
+            min=1,
+            max=3600,
+            show_default=False,
+        ),
+    ] = None,
+    prometheus_token_file: Annotated[
+        Path | None, typer.Option(help="File with a bearer token for it, read at each call.", show_default=False)
+    ] = None,
+    prometheus_identity: Annotated[
+        str | None,
+        typer.Option(help="`azure`: ask it as the pod's workload identity.", show_default=False),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            help="With --cluster: port of /metrics: what each loop wants. Default: none.",
+            min=1,
+            max=65_535,
+            show_default=False,
+        ),
+    ] = None,
     for_s: Annotated[
         float | None, typer.Option("--for", help="Seconds to watch; default: until Ctrl-C.", min=0, show_default=False)
     ] = None,
@@ -56,10 +96,33 @@ def planner(
                 "--cluster", "given with a file, --gateway, --worker, --replay or --json", "leave these out"
             )
         log_to_stderr()
-        asyncio.run(_scale(namespace, dry_run, for_s, out))
+        from penstock.cli.planner_in_cluster import InCluster, scale
+
+        asked = InCluster(
+            namespace=namespace,
+            dry_run=dry_run,
+            keda_listen=keda_listen,
+            prometheus=_base_url(prometheus, "--prometheus") if prometheus is not None else None,
+            window_s=prometheus_window_s,
+            token_file=prometheus_token_file,
+            identity=prometheus_identity,
+            metrics_port=metrics_port,
+            out=out,
+        )
+        asyncio.run(scale(asked, for_s))
         return
-    if namespace is not None or dry_run:
-        raise InputError("--namespace, --dry-run", "given without --cluster", "add it, or leave them out")
+    for name, given in (
+        ("--namespace", namespace is not None),
+        ("--dry-run", dry_run),
+        ("--metrics-port", metrics_port is not None),
+        ("--keda-listen", keda_listen is not None),
+        ("--prometheus", prometheus is not None),
+        ("--prometheus-window", prometheus_window_s is not None),
+        ("--prometheus-token-file", prometheus_token_file is not None),
+        ("--prometheus-identity", prometheus_identity is not None),
+    ):
+        if given:
+            raise InputError(name, "given without --cluster", "add it, or leave this out")
     if spec is None:
         raise InputError("SPEC", "missing", "name a deployment file, or give --cluster")
     from penstock.autoscale.sentences import explain
@@ -80,42 +143,6 @@ def planner(
         print_document([decision_to_json(decision) for decision in made])
     else:
         print_text(explain(made))
-
-
-async def _scale(namespace: str | None, dry_run: bool, for_s: float | None, out: Path | None) -> None:
-    try:
-        from lightkube import AsyncClient
-        from lightkube.core.exceptions import ConfigError
-    except ImportError as error:
-        raise InputError(
-            "--cluster", "the Kubernetes client is not installed", "pip install 'penstock[kubernetes]'"
-        ) from error
-    from penstock.control.cluster_planner import ClusterPlanner
-    from penstock.control.health import open_session
-    from penstock.control.loop import Listener
-    from penstock.telemetry.journal import Journal
-
-    try:
-        client = AsyncClient()
-    except ConfigError as error:
-        raise InputError(
-            "--cluster", f"no cluster is configured ({error})", "run it in a pod, or set KUBECONFIG"
-        ) from error
-    async with contextlib.AsyncExitStack() as stack:
-
-        def listeners(key: tuple[str, str]) -> list[Listener]:
-            if out is None:
-                return []
-            journal = Journal(out / key[0] / key[1])
-            stack.callback(journal.close)
-            return [journal]
-
-        session = await stack.enter_async_context(open_session())
-        planner = ClusterPlanner(client, session, namespace=namespace, listeners=listeners, dry_run=dry_run)
-        work = asyncio.create_task(planner.run())
-        end_on_signals(work.cancel)
-        with contextlib.suppress(asyncio.CancelledError, TimeoutError):
-            await asyncio.wait_for(work, for_s)
 
 
 def _replay(spec: DeploymentBody, history: Path, out: Path | None) -> list[Decision]:

@@ -14,11 +14,12 @@ from penstock.calibration.points import Point, Skipped
 from penstock.calibration.read import read_measurements
 from penstock.cli.output import note, print_document, print_text
 from penstock.cli.profile_table import comparison_table, profile_table, replica_table
-from penstock.cli.profiles import SHIPPED, read_profile, read_shape
+from penstock.cli.profiles import read_profile, read_shape
 from penstock.errors import InputError
 from penstock.hardware.gpus import Precision, gpu
 from penstock.hardware.kv_capacity import kv_capacity
 from penstock.hardware.profile import Profile, profile_to_json
+from penstock.hardware.profiled import SHIPPED
 from penstock.hardware.serving import EngineName, Serving
 
 profile = typer.Typer(help="The step-time model: calibrate it, compare it with measurements.", no_args_is_help=True)

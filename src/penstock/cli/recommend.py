@@ -8,7 +8,7 @@ import typer
 import yaml
 
 from penstock.cli.output import note, print_document, print_text
-from penstock.cli.profiles import SHIPPED, read_profile, read_shape
+from penstock.cli.profiles import read_profile, read_shape
 from penstock.cli.recommend_table import recommend_table
 from penstock.cli.workload_options import (
     DurationOption,
@@ -20,6 +20,7 @@ from penstock.cli.workload_options import (
 )
 from penstock.errors import InputError
 from penstock.hardware.gpus import Precision
+from penstock.hardware.profiled import SHIPPED
 from penstock.hardware.vm_sizes import VM_SIZES, VmSize, vm_size
 from penstock.messages.engine_spec import EngineSpec
 from penstock.messages.spec import SloSpec

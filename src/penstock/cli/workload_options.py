@@ -8,7 +8,7 @@ import typer
 
 from penstock.cli.output import note
 from penstock.errors import InputError
-from penstock.messages.scaling_spec import PlannerScaling
+from penstock.messages.scaling_spec import planner_of
 from penstock.messages.spec import DeploymentBody
 from penstock.simulator.workload_source import WorkloadSource
 
@@ -39,8 +39,8 @@ WorldOption = Annotated[
 
 def following(source: WorkloadSource, history: str, specs: Iterable[DeploymentBody]) -> WorkloadSource:
     """The workload with demand before it. Raises: InputError, where no pool would learn from that."""
-    owners = (pool.autoscaling for spec in specs for pool in spec.pools)
-    if not any(isinstance(owner, PlannerScaling) and owner.seasons for owner in owners):
+    planned = (planner_of(pool.autoscaling) for spec in specs for pool in spec.pools)
+    if not any(rules is not None and rules.seasons for rules in planned):
         fix = "set autoscaling.seasons: true on a pool by planner, or leave it out"
         raise InputError("--history", "no pool of the deployment learns from it", fix)
     return source.following(history)

@@ -1,42 +1,36 @@
-"""The world of a deployment in a cluster: sees its pods and asks them, and writes the scale of its pools.
+"""The world of a deployment in a cluster: sees its pods and their metrics, and writes the scale of its pools.
 
-Pods and pools come from mirrors that somebody keeps true; metrics are asked of the pods themselves, once a second, as
-on one machine. Several gateways count as one. What a new replica takes to serve is learnt from the pods that became
-ready, apart for those that found a node and those that waited for one.
+Pods and pools come from mirrors that somebody keeps true, metrics from the pods themselves (`pod_metrics`) or from a
+Prometheus (`prometheus_metrics`). What a new replica takes to serve is learnt from the pods that became ready, apart
+for those that found a node and those that waited for one.
 
 It writes only what the planner owns, and only if the pool still says so; every change is an Event with its reason.
+Where KEDA owns the scale and asks the planner, the count is left for KEDA, and counts as what is coming.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import httpx2
 from lightkube import AsyncClient
 from lightkube.core.exceptions import ApiError
 from lightkube.types import PatchType
 
 from penstock.autoscale.policies import policy_for
-from penstock.clock import Clock
-from penstock.control import gateway_view, worker_view
-from penstock.control.cluster_pods import ClusterPod, parse_pod
-from penstock.control.exposition import Scrape, parse_exposition
-from penstock.control.gateway_view import GatewayView
-from penstock.control.health import scrape
-from penstock.control.lead_times import LeadTimes
-from penstock.control.pool_signals import pool_signals
-from penstock.control.summed_scrapes import SummedScrapes
-from penstock.control.worker_view import WorkerView
+from penstock.control.cluster_pods import parse_pod
+from penstock.control.keda_counts import KedaCounts
+from penstock.control.pod_metrics import Metrics
+from penstock.control.pool_pods import PoolPods
+from penstock.kubernetes.events import event_about
 from penstock.kubernetes.kinds import kind_of
 from penstock.kubernetes.mirror import Object, key_of
 from penstock.messages.decision import Decision
-from penstock.messages.observation import Observation, PoolSeen, WorkerSeen
-from penstock.messages.scaling_spec import PlannerScaling
+from penstock.messages.observation import Observation
+from penstock.messages.scaling_spec import planner_of
 from penstock.messages.spec import DeploymentBody
-from penstock.messages.worker import Role, WorkerState
+from penstock.messages.worker import Role
 
 log = logging.getLogger(__name__)
 
@@ -53,47 +47,45 @@ class ClusterWorld:
     Args:
         pods: those of this deployment, now. pools: its ComponentPools, now.
         dry_run: advise only: Events say what would be done, and nothing is.
+        for_keda: what KEDA is told; None where it cannot ask.
     """
 
     def __init__(
         self,
         spec: DeploymentBody,
-        clock: Clock,
-        session: aiohttp.ClientSession,
+        metrics: Metrics,
         client: AsyncClient,
         *,
         pods: Callable[[], Iterable[Object]],
         pools: Callable[[], Iterable[Object]],
         dry_run: bool = False,
+        for_keda: KedaCounts | None = None,
     ) -> None:
-        self._spec, self._clock, self._session, self._client = spec, clock, session, client
+        self._for_keda = for_keda
+        self._spec, self._metrics, self._client = spec, metrics, client
         self._pods, self._pools, self._dry_run = pods, pools, dry_run
-        self._gateways = SummedScrapes(gateway_view.RECEIVED)
-        self._gateway_view = GatewayView(spec.slo)
-        self._views: dict[str, WorkerView] = {}
-        self._ready_since: dict[str, float] = {}
-        self._lead_times = {pool.name: LeadTimes(pool.engine.startup) for pool in spec.pools}
-        self._interval_s = {pool.name: policy_for(spec, pool).interval_s for pool in spec.pools}
+        self._pool_pods = {
+            pool.name: PoolPods(pool.name, pool.engine.startup, metrics, interval_s=policy_for(spec, pool).interval_s)
+            for pool in spec.pools
+        }
         self._frontends = {part.name for part in spec.components if part.role is Role.FRONTEND}
-        self._owned = {pool.name for pool in spec.pools if isinstance(pool.autoscaling, PlannerScaling)}
+        self._owners = {pool.name: pool.autoscaling.by for pool in spec.pools if planner_of(pool.autoscaling)}
 
     async def observe(self, now_s: float) -> Observation:
         """Look at the pods, and ask those that serve."""
         now = datetime.now(UTC)
         found = [parse_pod(pod, component_label=COMPONENT_LABEL, port=PORT, now=now) for pod in self._pods()]
         pods = [pod for pod in found if pod is not None]
-        self._learn(pods, now_s)
-        serving = [pod for pod in pods if pod.state is WorkerState.READY and pod.url is not None]
-        gateways = [pod for pod in serving if pod.component in self._frontends]
-        workers = [pod for pod in serving if pod.component not in self._frontends]
-        await asyncio.gather(*map(self._read_gateway, gateways), *map(self._read_worker, workers))
-        self._gateways.only(pod.uid for pod in pods if pod.component in self._frontends)
-        self._gateway_view.read(self._clock.now_s(), self._gateways.together())
-        wanted = {name: _replicas(pool) for name, pool in self._by_component().items()}
+        for name, known in self._pool_pods.items():
+            known.saw([pod for pod in pods if pod.component == name], now_s)
+        gateways = [pod for pod in pods if pod.component in self._frontends]
+        workers = [pod for pod in pods if pod.component not in self._frontends]
+        await self._metrics.look(gateways, workers, now_s)
+        wanted = {name: self._wanted(name, pool) for name, pool in self._by_component().items()}
         return Observation(
             time_s=now_s,
-            pools=tuple(self._pool_seen(pool.name, pods, wanted, now_s) for pool in self._spec.pools),
-            totals=self._gateway_view.totals(),
+            pools=tuple(known.seen(wanted.get(name), now_s) for name, known in self._pool_pods.items()),
+            totals=self._metrics.totals(),
         )
 
     async def act(self, decisions: Sequence[Decision]) -> None:
@@ -101,7 +93,11 @@ class ClusterWorld:
         pools = self._by_component()
         for decision in decisions:
             pool = pools.get(decision.component)
-            if pool is None or decision.desired == decision.current or not self._is_ours(pool):
+            if pool is None or not self._is_ours(pool):
+                continue
+            if self._owners[decision.component] == "keda" and self._for_keda is not None and not self._dry_run:
+                self._for_keda.want(key_of(pool), decision.desired)
+            if decision.desired == decision.current:
                 continue
             try:
                 await self._scale(pool, decision)
@@ -111,77 +107,30 @@ class ClusterWorld:
 
     # --- seeing
 
-    def _learn(self, pods: Sequence[ClusterPod], now_s: float) -> None:
-        for pod in pods:
-            if pod.state is not WorkerState.READY or pod.component not in self._lead_times:
-                continue
-            if pod.uid in self._ready_since or pod.lead_time_s is None:
-                continue
-            age_ready_s = max(0.0, pod.age_s - pod.lead_time_s)
-            self._ready_since[pod.uid] = now_s - age_ready_s
-            self._views[pod.uid] = WorkerView(now_s)
-            self._lead_times[pod.component].took(pod.lead_time_s, waited=pod.waited)
-        there = {pod.uid for pod in pods}
-        for uid in self._ready_since.keys() - there:
-            del self._ready_since[uid], self._views[uid]
-
-    async def _read_gateway(self, pod: ClusterPod) -> None:
-        self._gateways.take(pod.uid, await self._scrape(pod, gateway_view.WANTED))
-
-    async def _read_worker(self, pod: ClusterPod) -> None:
-        view = self._views.get(pod.uid)
-        if view is not None:
-            view.read(self._clock.now_s(), await self._scrape(pod, worker_view.WANTED))
-
-    async def _scrape(self, pod: ClusterPod, wanted: frozenset[str]) -> Scrape:
-        assert pod.url is not None
-        text = await scrape(self._session, pod.url)
-        return parse_exposition(text, wanted) if text is not None else Scrape()
-
-    def _pool_seen(self, name: str, pods: Sequence[ClusterPod], wanted: Mapping[str, int], now_s: float) -> PoolSeen:
-        ours = [pod for pod in pods if pod.component == name]
-        ready = [pod for pod in ours if pod.state is WorkerState.READY and pod.uid in self._views]
-        starting = sum(pod.state is WorkerState.STARTING for pod in ours)
-        waiting_for_nodes = any(pod.state is WorkerState.STARTING and pod.waited for pod in ours)
-        return PoolSeen(
-            component=name,
-            desired=wanted.get(name, len(ready) + starting),
-            starting=starting,
-            ready=len(ready),
-            draining=sum(pod.state is WorkerState.DRAINING for pod in ours),
-            signals=pool_signals(
-                [self._views[pod.uid] for pod in ready],
-                self._gateway_view.signals(now_s, self._interval_s[name]),
-                lead_time_s=self._lead_times[name].next_s(room=not waiting_for_nodes),
-                now_s=now_s,
-            ),
-            workers=tuple(self._worker_seen(pod, now_s) for pod in ours),
-        )
-
-    def _worker_seen(self, pod: ClusterPod, now_s: float) -> WorkerSeen:
-        view = self._views.get(pod.uid)
-        return WorkerSeen(
-            id=pod.name,
-            state=pod.state,
-            since_s=self._ready_since.get(pod.uid, now_s - pod.age_s),
-            running=int(view.value(worker_view.RUNNING)) if view is not None else 0,
-            queue=int(view.value(worker_view.WAITING)) if view is not None else 0,
-            kv_usage=view.value(worker_view.KV_USAGE) if view is not None else 0.0,
-        )
-
     def _by_component(self) -> dict[str, Object]:
         return {pool["spec"]["component"]["name"]: pool for pool in self._pools()}
+
+    def _wanted(self, name: str, pool: Object) -> int:
+        """The count that is coming: the scale's, or what KEDA was told and has yet to make so."""
+        there = _replicas(pool)
+        if self._owners.get(name) != "keda" or self._for_keda is None or self._dry_run:
+            return there
+        self._for_keda.seen(key_of(pool), there)
+        told = self._for_keda.desired(key_of(pool))
+        return there if told is None else told
 
     # --- acting
 
     def _is_ours(self, pool: Object) -> bool:
         """By the pool as it is now: its owner may have changed since the decision."""
         component = pool["spec"]["component"]
-        return component["name"] in self._owned and (component.get("autoscaling") or {}).get("by") == "planner"
+        by = (component.get("autoscaling") or {}).get("by")
+        return by is not None and self._owners.get(component["name"]) == by
 
     async def _scale(self, pool: Object, decision: Decision) -> None:
         namespace, name = key_of(pool)
-        if not self._dry_run:
+        for_keda = self._owners[decision.component] == "keda"
+        if not self._dry_run and not for_keda:
             await self._client.patch(
                 _POOL.Scale,
                 name,
@@ -192,34 +141,22 @@ class ClusterWorld:
             )
         log.info("%s: %s", name, decision.reason)
         await self._client.create(
-            _EVENT.from_dict(event_of(pool, decision, dry_run=self._dry_run, now=datetime.now(UTC)))
+            _EVENT.from_dict(event_of(pool, decision, dry_run=self._dry_run, for_keda=for_keda, now=datetime.now(UTC)))
         )
 
 
-def event_of(pool: Object, decision: Decision, *, dry_run: bool, now: datetime) -> dict[str, Any]:
-    """An Event with the decision's sentence, as `kubectl describe` shows it."""
-    namespace, name = key_of(pool)
-    at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    verb = "would scale" if dry_run else "scaled"
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"generateName": f"{name}.", "namespace": namespace},
-        "involvedObject": {
-            "apiVersion": "penstock.dev/v1alpha1",
-            "kind": "ComponentPool",
-            "name": name,
-            "namespace": namespace,
-            "uid": pool["metadata"].get("uid"),
-        },
-        "type": "Normal",
-        "reason": "Advised" if dry_run else "Scaled",
-        "message": f"{verb} from {decision.current} to {decision.desired}: {decision.reason}"[:1024],
-        "source": {"component": MANAGER},
-        "firstTimestamp": at,
-        "lastTimestamp": at,
-        "count": 1,
-    }
+def event_of(
+    pool: Object, decision: Decision, *, dry_run: bool, for_keda: bool = False, now: datetime
+) -> dict[str, Any]:
+    """An Event with the decision's sentence."""
+    verb = "would scale" if dry_run else "asked KEDA to scale" if for_keda else "scaled"
+    return event_about(
+        *("penstock.dev/v1alpha1", "ComponentPool", pool),
+        reason="Advised" if dry_run else "Asked" if for_keda else "Scaled",
+        message=f"{verb} from {decision.current} to {decision.desired}: {decision.reason}",
+        by=MANAGER,
+        now=now,
+    )
 
 
 def _replicas(pool: Object) -> int:

@@ -2,7 +2,8 @@
 
 It knows neither processes nor pods, nor how a decision is made: a `World` sees and acts, a `Policy` decides. Every
 second the world is observed once; each pool whose turn has come is decided on that observation and at its instant, so
-decisions depend on what was observed and on nothing else, and recorded observations give the same decisions again.
+decisions depend on what was observed and on nothing else, and recorded observations give the same decisions again. A
+pool that the planner let go to zero is decided out of turn once somebody waits for it: each second is one of theirs.
 
 One bad second must not end a deployment: whatever observing, deciding or acting raises is logged, counted and left
 behind, and the next second starts afresh. A policy that fails leaves its own pool as it is and no other.
@@ -14,12 +15,13 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from penstock.autoscale.base import Policy
+from penstock.autoscale.planner import PlannerPolicy
 from penstock.autoscale.policies import policy_for
 from penstock.clock import Clock
 from penstock.control.faults import Faults
 from penstock.control.turns import Turns
 from penstock.messages.decision import Decision
-from penstock.messages.observation import Observation, PoolSeen
+from penstock.messages.observation import Observation, PoolSeen, Signal
 from penstock.messages.spec import DeploymentBody
 
 T = TypeVar("T")
@@ -79,8 +81,15 @@ class Decisions:
     def due(self, observation: Observation) -> list[Callable[[], Decision]]:
         """The decisions whose turn has come, each still to be computed; computing one moves its policy's state on."""
         seen = {pool.component: pool for pool in observation.pools}
-        names = self._turns.take(observation.time_s)
+        taken = self._turns.take(observation.time_s)
+        names = [name for name in self._policies if name in taken or (name in seen and self._is_called(seen[name]))]
         return [self._work(name, seen[name], observation.time_s) for name in names if name in seen]
+
+    def _is_called(self, seen: PoolSeen) -> bool:
+        """Whether a pool sleeps while somebody waits for it. HPA and KEDA look when they look."""
+        held = seen.signals.get(Signal.HELD)
+        planned = isinstance(self._policies[seen.component], PlannerPolicy)
+        return planned and seen.desired == 0 and held is not None and held.value > 0
 
     def _work(self, name: str, seen: PoolSeen, now_s: float) -> Callable[[], Decision]:
         def work() -> Decision:

@@ -2,15 +2,23 @@
 
 from functools import cache
 
-from lightkube.generic_resource import GenericNamespacedResource, create_namespaced_resource
+from lightkube.generic_resource import (
+    GenericGlobalResource,
+    GenericNamespacedResource,
+    create_global_resource,
+    create_namespaced_resource,
+)
 
 Kind = type[GenericNamespacedResource]
+ClusterKind = type[GenericGlobalResource]
 
 _PLURALS = {
     ("v1", "Event"): "events",
     ("v1", "Pod"): "pods",
+    ("v1", "Secret"): "secrets",
     ("v1", "Service"): "services",
     ("v1", "ServiceAccount"): "serviceaccounts",
+    ("apps/v1", "DaemonSet"): "daemonsets",
     ("apps/v1", "Deployment"): "deployments",
     ("autoscaling/v2", "HorizontalPodAutoscaler"): "horizontalpodautoscalers",
     ("coordination.k8s.io/v1", "Lease"): "leases",
@@ -20,9 +28,14 @@ _PLURALS = {
     ("azmonitoring.coreos.com/v1", "PodMonitor"): "podmonitors",
     ("penstock.dev/v1alpha1", "ComponentPool"): "componentpools",
     ("penstock.dev/v1alpha1", "InferenceDeployment"): "inferencedeployments",
+    ("penstock.dev/v1alpha1", "ScalingPolicy"): "scalingpolicies",
     ("policy/v1", "PodDisruptionBudget"): "poddisruptionbudgets",
     ("rbac.authorization.k8s.io/v1", "Role"): "roles",
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): "rolebindings",
+}
+_CLUSTER_PLURALS = {
+    ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"): "validatingwebhookconfigurations",
+    ("authentication.k8s.io/v1", "SelfSubjectReview"): "selfsubjectreviews",
 }
 
 
@@ -32,3 +45,10 @@ def kind_of(api_version: str, kind: str) -> Kind:
     plural = _PLURALS[api_version, kind]
     group, _, version = api_version.rpartition("/")
     return create_namespaced_resource(group, version, kind, plural)
+
+
+@cache
+def cluster_kind_of(api_version: str, kind: str) -> ClusterKind:
+    """As `kind_of`, of those that belong to no namespace. Raises: KeyError."""
+    group, _, version = api_version.rpartition("/")
+    return create_global_resource(group, version, kind, _CLUSTER_PLURALS[api_version, kind])

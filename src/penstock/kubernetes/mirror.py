@@ -7,7 +7,7 @@ known to the API server (KEDA is not installed), the mirror stays unlisted and a
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import Any
 
 import httpx2
@@ -40,6 +40,7 @@ class Mirror:
         namespace: None: all of them.
         labels: that objects must carry; None as a value: whatever it is.
         changed: told, after each list and each event, which objects came, changed or went; may be none.
+        index: by what objects are found, beside their name (`indexed`); None, for one that is not.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class Mirror:
         namespace: str | None,
         labels: Mapping[str, str | None],
         changed: Callable[[list[Object]], None],
+        index: Callable[[Object], Hashable] = lambda _: None,
     ) -> None:
         self.kind = kind
         self.listed = False
         self._objects: dict[Key, Object] = {}
+        self._index, self._indexed = index, dict[Hashable, dict[Key, Object]]()
         self._client = client
         self._namespace = namespace or "*"
         self._labels: dict[str, Any] = dict(labels)
@@ -62,6 +65,10 @@ class Mirror:
     def get(self, key: Key) -> Object | None:
         """One object; None, if it is not there."""
         return self._objects.get(key)
+
+    def indexed(self, value: Hashable) -> Collection[Object]:
+        """The objects whose index is that."""
+        return self._indexed.get(value, {}).values()
 
     def __iter__(self) -> Iterator[Object]:
         return iter(self._objects.values())
@@ -96,10 +103,15 @@ class Mirror:
         answer = self._client.list(self.kind, namespace=self._namespace, labels=self._labels)
         async for item in answer:
             found[key_of(item)] = item
-        known = self._objects
+        known = dict(self._objects)
         other = [item for key, item in found.items() if _version(known.get(key)) != _version(item)]
         other += [item for key, item in known.items() if key not in found]
-        self._objects, self.listed = found, True
+        for key in known.keys() - found.keys():
+            self._drop(key)
+        for key, new in found.items():
+            if _version(known.get(key)) != _version(new):
+                self._keep(new)
+        self.listed = True
         self._changed(other)
         return answer.resourceVersion
 
@@ -115,10 +127,28 @@ class Mirror:
         async with asyncio.timeout(2 * RESYNC_S):  # a connection that died without a word
             async for change, item in events:
                 if change == "DELETED":
-                    self._objects.pop(key_of(item), None)
+                    self._drop(key_of(item))
                 else:
-                    self._objects[key_of(item)] = item
+                    self._keep(item)
                 self._changed([item])
+
+    def _keep(self, item: Any) -> None:
+        """Without who wrote which of its fields, which is half of it and read by nobody."""
+        item["metadata"].pop("managedFields", None)
+        key = key_of(item)
+        self._drop(key)
+        self._objects[key] = item
+        if (value := self._index(item)) is not None:
+            self._indexed.setdefault(value, {})[key] = item
+
+    def _drop(self, key: Key) -> None:
+        item = self._objects.pop(key, None)
+        if item is None or (value := self._index(item)) is None:
+            return
+        group = self._indexed[value]
+        del group[key]
+        if not group:
+            del self._indexed[value]
 
 
 def _version(thing: Object | None) -> str | None:

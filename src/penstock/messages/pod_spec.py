@@ -18,6 +18,10 @@ class PodSpec(SpecModel):
     """Arguments for the engine, after Penstock's own."""
     env: dict[EnvName, str] = Field(default_factory=dict, max_length=256)
     """Environment variables. For secrets use `template`: what stands here can be read by all who see the object."""
+    cache_path: str | None = Field(default=None, pattern=r"^/[^:]*$", max_length=1024)
+    """Folder of the node in which a real engine keeps the weights that it fetched, for the next pod there: a local
+    disk, as `/mnt/weights`. Such a volume (`hostPath`) has to be allowed in the namespace. Default: each pod fetches
+    them."""
     template: dict[str, Any] = Field(default_factory=dict)
     """A PodTemplateSpec, as far as it is to differ: merged over Penstock's own; containers, volumes and the like by
     name. The engine's container is called `engine`, the frontend's `gateway`."""

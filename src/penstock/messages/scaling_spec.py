@@ -2,13 +2,17 @@
 
 `none` and `external` never scale; `planner` is Penstock's own; `hpa` and `keda` are what Kubernetes and KEDA do, to
 the letter, so that a policy that runs there can be tried here.
+
+`by` says who writes the count, for that is what there may be one of in a cluster. Under KEDA the planner can decide all
+the same: `by: keda` with `planner`, which has its rules, in the place of `triggers`. KEDA then asks Penstock instead of
+Prometheus (an external scaler), and the count is the planner's, as it would be with `by: planner`.
 """
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from penstock.messages.fields import SpecModel
+from penstock.messages.fields import SpecModel, field_alias
 from penstock.messages.observation import Signal
 
 Replicas = Annotated[int, Field(ge=0, le=10_000)]
@@ -29,11 +33,9 @@ class _Scaled(SpecModel):
         return self
 
 
-class PlannerScaling(_Scaled):
-    """Penstock's planner: forecast over the lead time, rehearse one replica, provision for a stated quantile."""
+class PlannerRules(SpecModel):
+    """By what the planner decides."""
 
-    by: Literal["planner"]
-    """The owner: Penstock's planner."""
     interval_s: float = Field(default=5.0, gt=0, le=3600)
     """Seconds between decisions."""
     quantile: float = Field(default=0.99, gt=0.5, lt=1.0)
@@ -48,6 +50,14 @@ class PlannerScaling(_Scaled):
     """Seconds after which a signal is too old to scale down on."""
     seasons: bool = False
     """Learn times of day and week, once a day is known. On trial: it made some workloads cheaper and others dearer."""
+
+
+class PlannerScaling(_Scaled, PlannerRules):
+    """Penstock's planner: forecast over the lead time, rehearse one replica, provision for a stated quantile. Its rules
+    stand beside `by`."""
+
+    by: Literal["planner"]
+    """The owner: Penstock's planner."""
 
 
 class ScalingPolicyRule(SpecModel):
@@ -152,8 +162,11 @@ class KedaScaling(_Scaled):
 
     by: Literal["keda"]
     """The owner: KEDA."""
-    triggers: tuple[KedaTrigger, ...] = Field(min_length=1)
+    triggers: tuple[KedaTrigger, ...] = Field(default=(), max_length=64)
     """What is measured; the one that asks for most replicas wins."""
+    planner: PlannerRules | None = None
+    """Instead of triggers: the planner decides, by these rules (`{}` for its defaults), and KEDA asks it. Beside it
+    only `min`, `max` and `fallback` are for KEDA: windows and cool-downs are the planner's."""
     polling_interval_s: float = Field(default=30.0, gt=0, le=3600)
     """Seconds between polls. Matters for 0 to 1 only."""
     cooldown_period_s: float = Field(default=300.0, ge=0, le=86_400)
@@ -170,6 +183,15 @@ class KedaScaling(_Scaled):
     """Tolerance of the HPA beneath."""
 
     @model_validator(mode="after")
+    def _one_decides(self) -> Self:
+        if not self.triggers and self.planner is None:
+            raise ValueError("nothing says how many; set triggers, or planner: {}")
+        if self.planner is not None:
+            for name in sorted(self.model_fields_set - {"by", "min", "max", "planner", "fallback"}):
+                raise ValueError(f"{field_alias(name)} does nothing beside planner; leave it out, or set triggers only")
+        return self
+
+    @model_validator(mode="after")
     def _idle_below_min(self) -> Self:
         if self.idle_replicas is not None and self.idle_replicas >= self.min:
             raise ValueError(f"idleReplicas {self.idle_replicas} >= min {self.min}; set idleReplicas < min")
@@ -184,3 +206,12 @@ class NoScaling(SpecModel):
 
 
 Scaling = Annotated[PlannerScaling | HpaScaling | KedaScaling | NoScaling, Field(discriminator="by")]
+
+
+def planner_of(scaling: Scaling) -> PlannerScaling | None:
+    """What the planner decides by, where it decides: as the owner, or asked by KEDA. None elsewhere."""
+    if isinstance(scaling, PlannerScaling):
+        return scaling
+    if isinstance(scaling, KedaScaling) and scaling.planner is not None:
+        return PlannerScaling(by="planner", min=scaling.min, max=scaling.max, **dict(scaling.planner))
+    return None

@@ -98,8 +98,8 @@ class WarmCapacitySpec(SpecModel):
     """GPU nodes kept ready beyond what serves, in a cluster, or a virtual one that has node pools of their VM size."""
 
     nodes: Literal["auto"] | Annotated[int, Field(ge=0, le=1000)] = "auto"
-    """How many nodes of each VM size that the deployment runs on; `auto`, which no virtual cluster knows yet, leaves it
-    to the planner."""
+    """How many nodes of each VM size that the deployment runs on; `auto`, which nobody sizes yet and which is refused
+    where it would matter, leaves it to the planner."""
 
 
 class DeploymentBody(SpecModel):

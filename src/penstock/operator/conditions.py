@@ -8,6 +8,7 @@ has to do something; the message says what. A condition keeps its instant until 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from penstock.kubernetes.conditions import condition, dated
 from penstock.operator.objects import Object, label_selector
 
 Conditions = tuple[Object, ...]
@@ -27,6 +28,7 @@ def pool_status(
     *,
     selector: Mapping[str, str],
     trouble: str | None,
+    second: Sequence[str] = (),
     now: str,
 ) -> Object:
     """The status of a ComponentPool.
@@ -35,6 +37,7 @@ def pool_status(
         deployment: the one that it owns, if it is there yet.
         pods: its pods.
         trouble: why what should exist could not be made to; None if it was.
+        second: why others own its count too.
         now: the instant, RFC 3339.
     """
     said = (deployment or {}).get("status") or {}
@@ -42,21 +45,21 @@ def pool_status(
     there, ready = said.get("replicas", 0), said.get("readyReplicas", 0)
     updated = said.get("updatedReplicas", 0)
     pending, broken = _why_not(pods)
-    why = trouble or broken
+    why = "; ".join(filter(None, (trouble, _not_made(said), broken, *second))) or None
     serving = ready >= wanted and trouble is None
     settled = serving and there == wanted and updated == wanted
     counts = "; ".join(filter(None, (f"{ready} of {wanted} pods serve", pending)))
     found = (
-        _condition("Ready", serving, "AllServe" if serving else "TooFewServe", counts),
-        _condition("Progressing", not settled and why is None, "Settled" if settled else "Changing", counts),
-        _condition("Degraded", why is not None, "AsWanted" if why is None else "NeedsAttention", why or counts),
+        condition("Ready", serving, "AllServe" if serving else "TooFewServe", counts),
+        condition("Progressing", not settled and why is None, "Settled" if settled else "Changing", counts),
+        condition("Degraded", why is not None, "AsWanted" if why is None else "NeedsAttention", why or counts),
     )
     return {
         "observedGeneration": pool["metadata"].get("generation"),
         "replicas": there,
         "readyReplicas": ready,
         "selector": label_selector(selector),
-        "conditions": _since(found, pool, now),
+        "conditions": dated(found, pool, now),
     }
 
 
@@ -64,7 +67,7 @@ def deployment_status(
     deployment: Mapping[str, Any], pools: Sequence[Mapping[str, Any]], *, trouble: str | None, now: str
 ) -> Object:
     """The status of an InferenceDeployment, from those of its pools."""
-    components = []
+    components, waiting = [], []
     ready = 0
     complaints = [trouble] if trouble else []
     for pool in sorted(pools, key=lambda pool: str(pool["metadata"]["name"])):
@@ -75,24 +78,35 @@ def deployment_status(
             {"name": name, "desired": pool["spec"].get("replicas") or 0, "ready": status.get("readyReplicas", 0)}
         )
         current = status.get("observedGeneration") == pool["metadata"].get("generation")
-        ready += current and conditions.get("Ready", {}).get("status") == "True"
+        is_ready = current and conditions.get("Ready", {}).get("status") == "True"
+        ready += is_ready
+        if current and not is_ready and "Ready" in conditions:
+            waiting.append(f"{name}: {conditions['Ready']['message']}")
         if conditions.get("Degraded", {}).get("status") == "True":
             complaints.append(f"{name}: {conditions['Degraded']['message']}")
     wanted = len(deployment["spec"]["components"])
-    counts = f"{ready} of {wanted} components are ready"
+    counts = "; ".join((f"{ready} of {wanted} components are ready", *waiting))
     all_ready = ready == wanted and not trouble
     why = "; ".join(complaints) or None
     found = (
-        _condition("Ready", all_ready, "AllReady" if all_ready else "NotAllReady", counts),
-        _condition("Progressing", not all_ready and why is None, "Settled" if all_ready else "Changing", counts),
-        _condition("Degraded", why is not None, "AsWanted" if why is None else "NeedsAttention", why or counts),
+        condition("Ready", all_ready, "AllReady" if all_ready else "NotAllReady", counts),
+        condition("Progressing", not all_ready and why is None, "Settled" if all_ready else "Changing", counts),
+        condition("Degraded", why is not None, "AsWanted" if why is None else "NeedsAttention", why or counts),
     )
     return {
         "observedGeneration": deployment["metadata"].get("generation"),
         "ready": f"{ready}/{wanted}",
         "components": components,
-        "conditions": _since(found, deployment, now),
+        "conditions": dated(found, deployment, now),
     }
+
+
+def _not_made(deployment_status: Mapping[str, Any]) -> str | None:
+    """Why pods are not even there: a quota, an admission webhook, an account that is missing."""
+    for said in deployment_status.get("conditions") or ():
+        if said["type"] == "ReplicaFailure" and said["status"] == "True":
+            return f"pods cannot be made ({said.get('message', '')}), since {said.get('lastTransitionTime')}"
+    return None
 
 
 def _why_not(pods: Iterable[Mapping[str, Any]]) -> tuple[str | None, str | None]:
@@ -103,10 +117,10 @@ def _why_not(pods: Iterable[Mapping[str, Any]]) -> tuple[str | None, str | None]
         if pod["metadata"].get("deletionTimestamp"):
             continue
         status = pod.get("status") or {}
-        for condition in status.get("conditions") or ():
-            if condition["type"] == "PodScheduled" and condition["status"] == "False":
-                reason = f"cannot be scheduled ({condition.get('message', '')})"
-                pending.append((reason, condition.get("lastTransitionTime", "")))
+        for said in status.get("conditions") or ():
+            if said["type"] == "PodScheduled" and said["status"] == "False":
+                reason = f"cannot be scheduled ({said.get('message', '')})"
+                pending.append((reason, said.get("lastTransitionTime", "")))
         for container in status.get("containerStatuses") or ():
             waiting = (container.get("state") or {}).get("waiting") or {}
             if waiting.get("reason") in _NEEDS_SOMEBODY:
@@ -127,19 +141,3 @@ def _grouped(found: Sequence[tuple[str, str]]) -> str | None:
         )
         or None
     )
-
-
-def _condition(kind: str, holds: bool, reason: str, message: str) -> Object:
-    return {"type": kind, "status": "True" if holds else "False", "reason": reason, "message": message}
-
-
-def _since(found: Sequence[Object], thing: Mapping[str, Any], now: str) -> list[Object]:
-    """With the instant since which each holds, and the generation that it is of."""
-    before = {each["type"]: each for each in (thing.get("status") or {}).get("conditions") or ()}
-    generation = thing["metadata"].get("generation")
-    dated = []
-    for condition in found:
-        old = before.get(condition["type"], {})
-        since = old.get("lastTransitionTime", now) if old.get("status") == condition["status"] else now
-        dated.append(condition | {"lastTransitionTime": since, "observedGeneration": generation})
-    return dated

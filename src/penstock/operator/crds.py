@@ -1,4 +1,4 @@
-"""The custom resource definitions: `InferenceDeployment` and `ComponentPool`, from the spec's own types. Pure.
+"""The custom resource definitions: `InferenceDeployment`, `ComponentPool`, `ScalingPolicy`, by the spec's types. Pure.
 
 A ComponentPool has the scale subresource, so that an HPA, KEDA, `kubectl scale` or anybody's controller can own the
 number of its pods.
@@ -8,11 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from penstock.messages.policy_spec import PolicyBody
 from penstock.messages.pool_spec import PoolBody
 from penstock.messages.spec import DeploymentBody
 from penstock.operator.objects import GROUP, VERSION, Object
 from penstock.operator.rules import RULES
-from penstock.operator.status import DeploymentStatus, PoolStatus
+from penstock.operator.status import DeploymentStatus, PolicyStatus, PoolStatus
 from penstock.operator.structural import structural_schema
 
 _AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
@@ -20,7 +21,7 @@ _NAME_RULE = {"rule": "self.metadata.name.size() <= 63", "message": "metadata.na
 
 
 def definitions() -> tuple[Object, ...]:
-    """Both definitions."""
+    """All definitions."""
     return (
         _definition(
             "InferenceDeployment",
@@ -50,6 +51,21 @@ def definitions() -> tuple[Object, ...]:
                 ("Status", "string", ".status.conditions[?(@.type=='Ready')].reason"),
             ],
             scale=True,
+        ),
+        _definition(
+            "ScalingPolicy",
+            plural="scalingpolicies",
+            short=["spol"],
+            description="The planner on something with a scale that others made, from its engines' own metrics.",
+            spec=PolicyBody,
+            status=PolicyStatus,
+            columns=[
+                ("Target", "string", ".spec.scaleTargetRef.name"),
+                ("Mode", "string", ".spec.mode"),
+                ("Current", "integer", ".status.current"),
+                ("Desired", "integer", ".status.desired"),
+                ("Status", "string", ".status.conditions[?(@.type=='Scaling')].reason"),
+            ],
         ),
     )
 

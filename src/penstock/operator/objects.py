@@ -16,8 +16,15 @@ API_VERSION = f"{GROUP}/{VERSION}"
 DEPLOYMENT_LABEL = f"{GROUP}/deployment"
 COMPONENT_LABEL = f"{GROUP}/component"
 ROLE_LABEL = f"{GROUP}/role"
+PLANNER, KEDA_PORT = "penstock-planner", 6000
 MANAGED_BY = "penstock-operator"
+PLACEHOLDER_PRIORITY = "penstock-placeholder"  # a PriorityClass, installed with the operator
 _LONGEST_NAME = 63  # of a Service, and of a label's value
+
+
+def planner_address(namespace: str) -> str:
+    """Where KEDA asks the planner that is installed in a namespace."""
+    return f"{PLANNER}.{namespace}.svc:{KEDA_PORT}"
 
 
 def object_name(*parts: str) -> str:

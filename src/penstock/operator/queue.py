@@ -35,6 +35,13 @@ class WorkQueue(Generic[T]):
             self._waiting[key] = None
             self._there.set()
 
+    def add_later(self, key: T, wait_s: float) -> None:
+        """It is to be looked at after so many seconds, if nothing happens to it before."""
+        timer = self._retries.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        self._retries[key] = asyncio.get_running_loop().call_later(wait_s, self.add, key)
+
     async def take(self) -> T:
         """The next one; to be given back by `done` or `failed`."""
         while not self._waiting:
@@ -58,7 +65,7 @@ class WorkQueue(Generic[T]):
             self._leave(key)
         else:
             self._working.discard(key)
-            self._retries[key] = asyncio.get_running_loop().call_later(wait_s, self.add, key)
+            self.add_later(key, wait_s)
         return wait_s
 
     def _leave(self, key: T) -> None:

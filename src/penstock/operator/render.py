@@ -10,7 +10,7 @@ from penstock.operator.settings import OperatorSettings
 
 def rendered(deployment: InferenceDeployment, namespace: str, settings: OperatorSettings) -> tuple[Object, ...]:
     """The deployment's objects, then each pool's, as at the beginning. Raises: InputError."""
-    objects = list(deployment_objects(deployment, namespace=namespace))
+    objects = list(deployment_objects(deployment, namespace=namespace, settings=settings))
     for made in tuple(objects):
         if made["kind"] == "ComponentPool":
             body = PoolBody.model_validate(made["spec"], by_alias=True, by_name=False)

@@ -46,6 +46,27 @@ RULES: Rules = {
             "engine: expertParallel does nothing without a profile; add profile: shipped",
         ),
     ),
+    "PolicyMetricsSpec": (
+        (
+            "self.source != 'dynamo' || (has(self.frontend) && has(self.frontend.selector) && "
+            "self.frontend.selector.size() > 0)",
+            "frontend.selector: missing for source dynamo; give the labels of its frontends",
+        ),
+        (
+            "self.source == 'dynamo' || !has(self.frontend)",
+            "frontend: does nothing for another source than dynamo; leave it out",
+        ),
+    ),
+    "PolicyBody": (
+        (
+            "!has(self.engine) || !has(self.engine.profile) || (has(self.model) && has(self.gpu))",
+            "engine.profile: needs model and gpu; give both",
+        ),
+        (
+            "(has(self.autoscaling.min) ? self.autoscaling.min : 1) >= 1 || self.metrics.source == 'dynamo'",
+            "autoscaling.min: 0, but while no engine runs nobody counts requests; set min >= 1, or source dynamo",
+        ),
+    ),
     "PlannerScaling": (
         ("!has(self.max) || self.max >= 1", "max is 0, so nothing could ever serve; set max >= 1"),
         ("!has(self.max) || (has(self.min) ? self.min : 1) <= self.max", "min > max; set min <= max"),
@@ -58,6 +79,16 @@ RULES: Rules = {
         ),
     ),
     "KedaScaling": (
+        (
+            "self.by != 'keda' || has(self.planner) || (has(self.triggers) && self.triggers.size() > 0)",
+            "nothing says how many; set triggers, or planner: {}",
+        ),
+        (
+            "!has(self.planner) || !(has(self.triggers) || has(self.pollingIntervalSeconds) || "
+            "has(self.cooldownPeriodSeconds) || has(self.idleReplicas) || has(self.behavior) || "
+            "has(self.syncPeriodSeconds) || has(self.tolerance))",
+            "beside planner only min, max and fallback do anything; leave the rest out",
+        ),
         (
             "!has(self.idleReplicas) || self.idleReplicas < (has(self.min) ? self.min : 1)",
             "idleReplicas >= min; set idleReplicas < min",

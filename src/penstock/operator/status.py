@@ -11,7 +11,7 @@ class Condition(SpecModel):
     """One condition, by Kubernetes' convention."""
 
     type: str = Field(max_length=316)
-    """Ready, Progressing or Degraded."""
+    """Ready, Progressing, Scaling or Degraded."""
     status: Literal["True", "False", "Unknown"]
     """Whether it holds."""
     reason: str = Field(max_length=1024)
@@ -37,6 +37,23 @@ class PoolStatus(SpecModel):
     """Selects its pods, for the scale subresource."""
     conditions: tuple[Condition, ...] = ()
     """Ready, Progressing, Degraded."""
+
+
+class PolicyStatus(SpecModel):
+    """The status of a ScalingPolicy: the planner's, but for `secondOwner`, which is the operator's."""
+
+    observed_generation: int | None = None
+    """The generation that the rest is of."""
+    current: int | None = None
+    """Replicas by the target's scale."""
+    ready: int | None = None
+    """Pods that are ready."""
+    desired: int | None = None
+    """Replicas that the planner wants."""
+    second_owner: str | None = None
+    """Who else owns the count, in a sentence; the planner then only advises."""
+    conditions: tuple[Condition, ...] = ()
+    """Ready, Scaling, Degraded."""
 
 
 class ComponentStatus(SpecModel):

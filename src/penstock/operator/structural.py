@@ -30,7 +30,7 @@ _KEPT = (
     "maxItems",
     "enum",
 )
-_NO_DEFAULTS_IN = frozenset({"EngineSpec"})
+_NO_DEFAULTS_IN = frozenset({"EngineSpec", "PlannerScaling"})
 
 
 def structural_schema(model: type[BaseModel], rules: Rules) -> Schema:

@@ -14,6 +14,7 @@ from typing import Any
 
 from penstock.autoscale.base import Policy
 from penstock.autoscale.long_history import NOTHING_BEFORE, LongHistory
+from penstock.autoscale.planner import PlannerPolicy
 from penstock.autoscale.policies import policy_for
 from penstock.control.faults import Faults
 from penstock.control.loop import OBSERVE_EVERY_S, Decisions, Listener, run
@@ -98,8 +99,11 @@ def simulate(
 def _look_every_s(policies: Mapping[str, Policy[Any]]) -> float:
     """As often as the most eager policy decides, but between once a second and once in five.
 
-    Less would be paid for wrongly: a replica's time is charged by what stood at the last look.
+    Less would be paid for wrongly: a replica's time is charged by what stood at the last look. A pool that sleeps is
+    woken at a look, so where one may, there are as many as elsewhere.
     """
+    if any(isinstance(policy, PlannerPolicy) and policy.limits.minimum == 0 for policy in policies.values()):
+        return OBSERVE_EVERY_S
     eager_s = min(policy.interval_s for policy in policies.values())
     return min(max(OBSERVE_EVERY_S, eager_s), LEAST_OFTEN_S)
 

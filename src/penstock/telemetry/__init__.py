@@ -1,7 +1,7 @@
 """What is measured, kept and shown. It decides nothing.
 
-- Metrics: `gateway_metrics`, `vllm_metrics` (the simulated worker's), `control_metrics`, over `histogram` and
-  `edge_counts`; `quantile` and `promql`: what Prometheus makes of them.
+- Metrics: `gateway_metrics`, `vllm_metrics` (the simulated worker's), `control_metrics`, `planner_metrics` (a
+  cluster's), over `histogram` and `edge_counts`; `quantile` and `promql`: what Prometheus makes of them.
 - While a run goes on, listeners of the control loop: `feed` (what the page shows), `ledger` (hours and dollars),
   `journal` (the record on disk); `attainment`: how well the last hour kept its targets.
 - The web port: `web` (the app), `event_stream`, `page_server`, `page_assets`; `page/` is what the browser gets.

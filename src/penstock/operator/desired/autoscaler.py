@@ -13,9 +13,12 @@ from penstock.messages.observation import Signal
 from penstock.messages.scaling_spec import Behavior, HpaScaling, KedaScaling, KedaTrigger
 from penstock.messages.spec import ComponentSpec
 from penstock.messages.worker import Role
-from penstock.operator.objects import API_VERSION, COMPONENT_LABEL, DEPLOYMENT_LABEL, Object
+from penstock.operator.objects import API_VERSION, COMPONENT_LABEL, DEPLOYMENT_LABEL, Object, planner_address
 from penstock.operator.settings import OperatorSettings
 from penstock.telemetry.queries import query
+
+# Awake is pushed; asleep, a push that was lost and failures for the fallback are found by polls.
+_PLANNER_POLL_S = 15
 
 
 def autoscaler(meta: Object, deployment: str, component: ComponentSpec, settings: OperatorSettings) -> Object | None:
@@ -66,6 +69,8 @@ def _external(deployment: str, component: ComponentSpec, signal: Signal, kind: s
 def _scaled_object(
     meta: Object, deployment: str, component: ComponentSpec, scaling: KedaScaling, settings: OperatorSettings
 ) -> Object:
+    if scaling.planner is not None:
+        return _asking_planner(meta, scaling, settings)
     spec: Object = {
         "scaleTargetRef": _target(meta["name"]),
         "minReplicaCount": scaling.min,
@@ -81,6 +86,37 @@ def _scaled_object(
     if scaling.behavior is not None:
         spec["advanced"] = {"horizontalPodAutoscalerConfig": {"behavior": _behavior(scaling.behavior)}}
     return {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": meta, "spec": spec}
+
+
+def _asking_planner(meta: Object, scaling: KedaScaling, settings: OperatorSettings) -> Object:
+    """A ScaledObject of which the planner is the external scaler. All that holds a count back is in the planner."""
+    trigger = {
+        "type": "external-push",
+        "metricType": "AverageValue",  # of the count: `keda_value` says why
+        "metadata": {"scalerAddress": settings.planner_address or planner_address("penstock")},
+    }
+    spec: Object = {
+        "scaleTargetRef": _target(meta["name"]),
+        "minReplicaCount": scaling.min,
+        "maxReplicaCount": scaling.max,
+        "pollingInterval": _PLANNER_POLL_S,
+        "cooldownPeriod": 0,
+        "triggers": [trigger],
+        "advanced": {"horizontalPodAutoscalerConfig": {"behavior": planner_behavior(scaling.max)}},
+    }
+    if scaling.fallback is not None:
+        spec["fallback"] = scaling.fallback.model_dump(by_alias=True)
+    return {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": meta, "spec": spec}
+
+
+def planner_behavior(most: int) -> Object:
+    """The behaviour of an HPA that does what it is told at once: no window, no limit below `most` a sync."""
+    at_once = {
+        "stabilizationWindowSeconds": 0,
+        "selectPolicy": "Max",
+        "policies": [{"type": "Pods", "value": most, "periodSeconds": 15}],
+    }
+    return {"scaleUp": at_once, "scaleDown": at_once}
 
 
 def _trigger(

@@ -1,4 +1,5 @@
-"""Everything that an InferenceDeployment owns: its ComponentPools, and the rights of its gateways. Pure.
+"""Everything that an InferenceDeployment owns: its ComponentPools, the rights of its gateways, warm capacity.
+Pure.
 
 The number of pods is no part of a pool as it is applied again and again: it is stated once, when the pool is made, and
 then belongs to whoever owns the scale (`first_replicas`). Only `by: none` keeps it to the file.
@@ -9,15 +10,21 @@ from penstock.messages.scaling_spec import NoScaling
 from penstock.messages.spec import ComponentSpec, InferenceDeployment
 from penstock.messages.worker import Role
 from penstock.operator.desired.pool import service_account_of
+from penstock.operator.desired.warm import warm_objects
 from penstock.operator.objects import API_VERSION, GROUP, Object, common_labels, metadata, object_name
+from penstock.operator.settings import OperatorSettings
 
 
-def deployment_objects(deployment: InferenceDeployment, *, namespace: str) -> tuple[Object, ...]:
-    """What is to exist for a deployment."""
+def deployment_objects(
+    deployment: InferenceDeployment, *, namespace: str, settings: OperatorSettings
+) -> tuple[Object, ...]:
+    """What is to exist for a deployment. Raises: InputError, as `warm_objects`."""
     objects: list[Object] = []
     if any(component.role is Role.FRONTEND for component in deployment.spec.components):
         objects += _gateway_rights(deployment.metadata.name, namespace)
-    objects += [_pool(deployment, component, namespace) for component in deployment.spec.components]
+    bodies = {part.name: _body(deployment, part) for part in deployment.spec.components}
+    objects += [_pool(deployment, body, namespace) for body in bodies.values()]
+    objects += warm_objects(deployment, bodies, namespace=namespace, settings=settings)
     return tuple(objects)
 
 
@@ -36,10 +43,13 @@ def _fixed(component: ComponentSpec) -> bool:
     return isinstance(scaling, NoScaling) and scaling.by == "none"
 
 
-def _pool(deployment: InferenceDeployment, component: ComponentSpec, namespace: str) -> Object:
-    body = PoolBody(
-        model=deployment.spec.model, slo=deployment.spec.slo, routing=deployment.spec.routing, component=component
-    )
+def _body(deployment: InferenceDeployment, component: ComponentSpec) -> PoolBody:
+    spec = deployment.spec
+    return PoolBody(model=spec.model, slo=spec.slo, routing=spec.routing, component=component)
+
+
+def _pool(deployment: InferenceDeployment, body: PoolBody, namespace: str) -> Object:
+    component = body.component
     spec = body.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if component.role is not Role.FRONTEND or not spec["routing"]:
         spec.pop("routing")  # engines do not route

@@ -18,6 +18,7 @@ from penstock.operator.settings import OperatorSettings
 PRE_STOP_S = 5  # EndpointSlices reach gateways within a second or two; kube-proxy's rules are no slower
 GRACE_MARGIN_S = 10  # for the process itself to end
 STARTUP_PROBE_S = 5
+WEIGHTS_VOLUME, WEIGHTS_PATH = "weights", "/weights"
 STARTUP_LIMIT_S = 3600  # a model of hundreds of GB from a slow store; after that the container is started anew
 
 
@@ -41,6 +42,9 @@ def pod_template(
         spec |= _placement(component.gpu.vm_size)
     if component.engine.type != "simulated" and not is_gateway:
         spec["volumes"] = [{"name": "shm", "emptyDir": {"medium": "Memory"}}]
+        if component.pod.cache_path is not None:
+            on_node = {"path": component.pod.cache_path, "type": "DirectoryOrCreate"}
+            spec["volumes"].append({"name": WEIGHTS_VOLUME, "hostPath": on_node})
     labels = common_labels(deployment, component.name) | {ROLE_LABEL: component.role.value}
     ours: Object = merged({"metadata": {"labels": labels}, "spec": spec}, component.pod.template)
     ours["metadata"]["labels"] |= selector_labels(deployment, component.name)  # what selects it is not for others
@@ -49,11 +53,13 @@ def pod_template(
 
 def _container(component: ComponentSpec, started: Launch) -> Object:
     is_gateway = component.role is Role.FRONTEND
+    is_real = component.engine.type != "simulated" and not is_gateway
+    caches = {"HF_HOME": WEIGHTS_PATH} if is_real and component.pod.cache_path is not None else {}
     env = [
         {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
         {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-        *({"name": name, "value": value} for name, value in (started.env | component.pod.env).items()),
+        *({"name": name, "value": value} for name, value in (started.env | caches | component.pod.env).items()),
     ]
     health = {"httpGet": {"path": "/health", "port": "http"}}
     # A gateway is well while it answers at all: with nobody behind it, it holds requests until there is somebody.
@@ -80,8 +86,10 @@ def _container(component: ComponentSpec, started: Launch) -> Object:
         container["resources"] = {"limits": {"nvidia.com/gpu": str(component.gpu.count)}}
     elif is_gateway or component.engine.type == "simulated":
         container["resources"] = {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
-    if component.engine.type != "simulated" and not is_gateway:
+    if is_real:
         container["volumeMounts"] = [{"name": "shm", "mountPath": "/dev/shm"}]
+        if caches:
+            container["volumeMounts"].append({"name": WEIGHTS_VOLUME, "mountPath": WEIGHTS_PATH})
     return container
 
 
