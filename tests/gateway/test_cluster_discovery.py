@@ -72,6 +72,13 @@ def test_a_pod_that_is_not_ready_is_not_listed() -> None:
     assert [found.id for found in records(piece("s", endpoint("a", ready=False), endpoint("b")))] == ["b"]
 
 
+def test_where_no_pod_is_ready_all_are_listed_but_those_that_go() -> None:
+    """Kubernetes lost sight of the nodes; whether pods serve is for a token to prove."""
+    pods = endpoint("a", ready=False), endpoint("b", ready=False), endpoint("c", ready=False, terminating=True)
+    assert [(found.id, found.ready) for found in records(piece("s", *pods))] == [("a", False), ("b", False)]
+    assert [found.id for found in records(piece("s", *pods, endpoint("d", terminating=True)))] == ["a", "b"]
+
+
 def test_a_pod_ready_in_one_of_two_slices_is_listed() -> None:
     assert len(records(piece("s", endpoint("a", ready=False)), piece("t", endpoint("a")))) == 1
 

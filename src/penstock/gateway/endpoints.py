@@ -3,6 +3,10 @@
 A slice tells addresses and whether they take traffic; the pool of its component tells what they are. An endpoint that
 terminates is not listed, however ready it is: that is how a drain begins. A pod can stand in two slices for a moment;
 it is listed if one of them says that it is ready.
+
+Where none of a component's pods is ready, all that do not terminate are listed: after an API server was away,
+Kubernetes takes all nodes for lost, and their pods for not ready, until they report. Their records say that, so a
+gateway sends them requests only once they completed a token anew (`proven`): one that is really down gets none.
 """
 
 from collections.abc import Iterable, Mapping
@@ -46,6 +50,7 @@ class Component:
 def records_of(slices: Iterable[Slice], components: Mapping[str, Component]) -> tuple[WorkerRecord, ...]:
     """All workers that take traffic, by name. A component that is not known yet, or is a frontend, has none."""
     found: dict[str, WorkerRecord] = {}
+    unready: dict[str, WorkerRecord] = {}
     leaving: set[str] = set()
     for piece in slices:
         component = components.get(piece.component)
@@ -54,8 +59,11 @@ def records_of(slices: Iterable[Slice], components: Mapping[str, Component]) -> 
         for endpoint in piece.endpoints:
             if endpoint.terminating:
                 leaving.add(endpoint.pod)
-            elif endpoint.ready:
-                found[endpoint.pod] = _record(endpoint, piece.ports, component)
+            else:
+                listed = found if endpoint.ready else unready
+                listed[endpoint.pod] = _record(endpoint, piece.ports, component)
+    served = {record.component for pod, record in found.items() if pod not in leaving}
+    found |= {pod: record for pod, record in unready.items() if record.component not in served}
     return tuple(found[pod] for pod in sorted(found) if pod not in leaving)
 
 
@@ -73,4 +81,5 @@ def _record(endpoint: Endpoint, ports: Mapping[str, int], component: Component) 
         kv_events=at(KV_EVENTS),
         kv_replay=at(KV_REPLAY),
         engine=component.engine,
+        ready=endpoint.ready,
     )

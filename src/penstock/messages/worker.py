@@ -33,6 +33,7 @@ class WorkerRecord:
         kv_events: ZMQ endpoint that publishes its KV events; None if it has none.
         kv_replay: ZMQ endpoint that replays them.
         engine: its limits and step time; None if unknown, then the router learns from what it measures.
+        ready: whether who runs it says so; where that changes, it has to prove itself anew.
     """
 
     id: str
@@ -42,3 +43,4 @@ class WorkerRecord:
     kv_events: str | None = None
     kv_replay: str | None = None
     engine: EngineSpec | None = None
+    ready: bool = True

@@ -59,8 +59,10 @@ class PodRunner:
         self._told_to_go: float | None = None
 
     def changed(self, pod: Thing) -> None:
-        """The API has another version of it."""
+        """The API has another version of it: perhaps not ready, as of a node that was taken for lost."""
         self.pod = pod
+        if self._written is not None and _readiness(pod["status"]) != _readiness(self._written):
+            self._written = None  # to be written again at the next event, which a probe is
         grace_s = pod["metadata"].get("deletionGracePeriodSeconds") if "deletionTimestamp" in pod["metadata"] else None
         if grace_s is not None and (self._told_to_go is None or grace_s < self._told_to_go):
             self._told_to_go = grace_s
@@ -228,6 +230,10 @@ class PodRunner:
             except UNREACHABLE:
                 pass
             await asyncio.sleep(RETRY_S)
+
+
+def _readiness(status: Thing) -> str | None:
+    return next((one["status"] for one in status.get("conditions", ()) if one["type"] == "Ready"), None)
 
 
 def _without_transitions(status: Thing) -> Thing:
