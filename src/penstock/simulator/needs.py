@@ -38,7 +38,7 @@ def needed(spec: DeploymentBody, most: int, source: WorkloadSource, pool: Execut
         running.append(pool.submit(search_stretch, spec, most, stretch, per_replica, source.seed))
         if not per_replica:  # the first alone: where the others begin to search must not hang on who is done when
             found.append(running.popleft().result())
-            per_replica = _tokens_per_replica(stretch, found[0])
+            per_replica = _tokens_per_replica(stretch, found[-1]) if any(stretch.tokens) else {}
         if len(running) > 2 * (os.cpu_count() or 1):  # so that memory does not grow with the workload
             found.append(running.popleft().result())
     found += [future.result() for future in running]
@@ -57,6 +57,8 @@ def search_stretch(
     Args:
         per_replica: tokens that a replica carries in a window, by pool: where the search begins, if known.
     """
+    if not any(stretch.tokens):
+        return {component.name: [0] * len(stretch.tokens) for component in spec.pools}
     needs = {}
     for component in spec.pools:
 
