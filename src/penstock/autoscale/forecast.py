@@ -30,6 +30,7 @@ class Forecast:
     """Requests per second. `level` now, `upper` covers what comes within the horizon with the stated probability.
 
     `error` is the standard error of the level, if arrivals are Poisson; `noise` that error at the stated quantile.
+    `share` is how much of what lay above the level `upper` still holds.
     """
 
     level: float
@@ -39,10 +40,11 @@ class Forecast:
     noise: float
     upper: float
     horizon_s: float
+    share: float = 1.0
 
     def taken(self, share: float) -> "Forecast":
         """With that share of what `upper` lies above the level."""
-        return replace(self, upper=self.level + share * (self.upper - self.level))
+        return replace(self, upper=self.level + share * (self.upper - self.level), share=share)
 
 
 def forecast(level: float, trend_per_s: float, spread: float, *, horizon_s: float, quantile: float) -> Forecast:
