@@ -12,8 +12,10 @@ from penstock.autoscale.coverage import Coverage, share_of
 LEAD_S, QUANTILE = 120.0, 0.99
 
 
-def after(rates: list[float], *, level: float = 10.0, margin: float = 10.0, held_s: float = 60.0) -> Coverage:
-    """Three looks a minute, that all forecast the same, over those minutes; a replica carries 1 request/s."""
+def after(
+    rates: list[float], *, level: float = 10.0, margin: float = 10.0, held_s: float = 60.0, late: int = 0
+) -> Coverage:
+    """Three looks a minute, that all forecast the same; a replica carries 1 request/s; each `late`th minute is late."""
     coverage = Coverage()
     for look in range(3 * len(rates) + 1):
         coverage = coverage.looked(
@@ -22,6 +24,7 @@ def after(rates: list[float], *, level: float = 10.0, margin: float = 10.0, held
             now_s=20.0 * look,
             rate_since=lambda since_s: rates[round(since_s / 60)],
             per_replica=1.0,
+            late=bool(late) and look // 3 % late == 0,
             lead_s=LEAD_S,
             held_s=held_s,
             quantile=QUANTILE,
@@ -47,6 +50,11 @@ def test_what_is_needed_more_often_than_the_quantile_allows_is_kept() -> None:
 
 def test_what_nobody_could_foresee_is_no_reason_for_more_than_the_margin() -> None:
     assert after([500.0 if minute % 50 == 0 else 10.0 for minute in range(600)]).share == 1.0
+
+
+def test_minutes_that_missed_their_targets_needed_all_of_it_whatever_their_demand() -> None:
+    assert after([10.0] * 600, late=50).share == 1.0
+    assert after([10.0] * 600, late=200).share == 0.0
 
 
 @given(st.lists(st.floats(0, 0.9), min_size=1, max_size=400), st.floats(0.8, 0.999))
@@ -75,6 +83,7 @@ def test_a_minute_that_nobody_looked_at_is_not_scored_and_memory_is_bounded() ->
         now_s=1e6,
         rate_since=lambda since_s: 99.0,
         per_replica=1.0,
+        late=False,
         lead_s=LEAD_S,
         held_s=60.0,
         quantile=QUANTILE,

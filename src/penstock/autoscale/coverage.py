@@ -7,6 +7,8 @@ probability that the quantile allows, whatever the forecast is worth. It takes 9
 with fewer all of the margin is taken. More than all of it never is: what nobody could foresee is no reason to pay for
 ever.
 
+A minute that missed its targets counts as one that needed all of it, whatever its demand.
+
 Several looks may each be enough (the highest of those in force counts), replicas are whole, and bursts are rehearsed:
 each makes a margin at a quantile cover more than that quantile. What they make of it together is measured here.
 
@@ -55,6 +57,7 @@ class Coverage:
         now_s: float,
         rate_since: Callable[[float], float],
         per_replica: float | None,
+        late: bool,
         lead_s: float,
         held_s: float,
         quantile: float,
@@ -63,7 +66,8 @@ class Coverage:
 
         Args:
             level, margin: requests/s. rate_since: the mean demand since an instant.
-            per_replica: requests/s that one replica carries. held_s: for how long a forecast keeps replicas.
+            per_replica: requests/s that one replica carries. late: whether a target is missed now.
+            held_s: for how long a forecast keeps replicas.
         """
         minute = math.floor(now_s / MINUTE_S)
         after = self
@@ -71,7 +75,7 @@ class Coverage:
             after = replace(self, made=self.made[-MAX_MADE:])
             if self.made[-1].minute == minute - 1 and per_replica:
                 rate = rate_since((minute - 1) * MINUTE_S)
-                after = after._over(minute - 1, rate, per_replica, lead_s, held_s, quantile)
+                after = after._over(minute - 1, rate, per_replica, late, lead_s, held_s, quantile)
         new = Made(minute, level, max(margin, LEAST_MARGIN))
         if not after.made or after.made[-1].minute != minute:
             return replace(after, made=(*after.made, new))
@@ -79,7 +83,7 @@ class Coverage:
         return after if last.upper >= new.upper else replace(after, made=(*after.made[:-1], new))
 
     def _over(
-        self, minute: int, rate: float, per_replica: float, lead_s: float, held_s: float, quantile: float
+        self, minute: int, rate: float, per_replica: float, late: bool, lead_s: float, held_s: float, quantile: float
     ) -> "Coverage":
         last = minute - math.ceil(lead_s / MINUTE_S) - 1
         first = last + 1 - max(1, math.floor(held_s / MINUTE_S))
@@ -88,6 +92,7 @@ class Coverage:
             return self
         asked = (math.ceil(rate / per_replica) - 1 + BEGUN) * per_replica  # the least that asks for enough replicas
         score = min((asked - each.level) / each.margin for each in in_force)
+        score = max(score, 1.0) if late else score  # whatever the figures say, it was not enough
         scores = (*self.scores[-(MAX_SCORES - 1) :], score)
         kept = tuple(each for each in self.made if each.minute > first)
         return Coverage(made=kept, scores=scores, share=share_of(scores, quantile))

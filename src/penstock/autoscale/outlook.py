@@ -67,6 +67,7 @@ class Demand:
         interval_s: float,
         held_s: float,
         per_replica: float | None,
+        late: bool,
         quantile: float,
         now_s: float,
         seasons: bool = False,
@@ -75,7 +76,7 @@ class Demand:
 
         Args:
             held_s: for how long what one look asks for is kept.
-            per_replica: requests/s that one replica carries, if known.
+            per_replica: requests/s that one replica carries, if known. late: whether a target is missed now.
             seasons: once a day is known, learn how far demand rises from days rather than from the last hours.
         """
         if not self.history:
@@ -103,6 +104,7 @@ class Demand:
             now_s=now_s,
             rate_since=lambda since_s: mean(self.history, since_s, now_s, latest),
             per_replica=per_replica,
+            late=late,
             lead_s=lead_s,
             held_s=held_s,
             quantile=quantile,

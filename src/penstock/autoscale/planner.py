@@ -134,6 +134,7 @@ class PlannerPolicy:
             lead_s=lead_s,
             held_s=kept_s,
             per_replica=self._held_before(state, seen),
+            late=bool(missed(self.role, self.slo, reading)),
             interval_s=self.scaling.interval_s,
             quantile=self.scaling.quantile,
             now_s=now_s,

@@ -123,7 +123,13 @@ def learn(history: LongHistory, *, lead_s: float, held_s: float, budget: float) 
         other = _fitted(best.name, _profiles(buckets, days, beside, mean), span, past)
         best = other if other.cost < CLEARLY * best.cost else best
     stands = _stands(_profiles(buckets, days, beside, mean), round(best.span_s / MINUTE_S), past)
-    played = [(best.odds.get(each.standing, best.any_odds), each.expected, each.came) for each in stands]
+    days_of = sorted({each.at // DAY for each in stands})
+    # What a day shows must not be judged by itself: it would be known already.
+    others = {day: _odds([each for each in stands if each.at // DAY != day]) for day in days_of if len(days_of) > 1}
+    played = []
+    for each in stands:
+        odds, any_odds = others.get(each.at // DAY, (best.odds, best.any_odds))
+        played.append((odds.get(each.standing, any_odds), each.expected, each.came))
     held = 1 + math.floor(held_s / MINUTE_S)
     return replace(best, price=price_held(played, held=held, budget=budget, highest=best.price))
 
@@ -204,14 +210,19 @@ def _stands(profiles: _Profiles, span: int, past: _Past) -> list[_Stand]:
     return found
 
 
-def _fitted(name: str, profiles: _Profiles, span: int, past: _Past) -> Season:
-    """Odds and price of one candidate."""
+def _odds(stands: Sequence[_Stand]) -> tuple[dict[int, Odds], Odds]:
+    """By standing, and of all."""
     ratios: dict[int, list[float]] = {}
-    stands = _stands(profiles, span, past)
     for stand in stands:
         ratios.setdefault(stand.standing, []).append(stand.came / stand.expected)
-    any_odds = odds_of([ratio for each in ratios.values() for ratio in each])
     odds = {standing: odds_of(each) for standing, each in ratios.items() if len(each) >= FEWEST}
+    return odds, odds_of([ratio for each in ratios.values() for ratio in each])
+
+
+def _fitted(name: str, profiles: _Profiles, span: int, past: _Past) -> Season:
+    """Odds and price of one candidate."""
+    stands = _stands(profiles, span, past)
+    odds, any_odds = _odds(stands)
     met = [(odds.get(each.standing, any_odds), each.expected) for each in stands if each.at % BUCKET == 0]
     price, strict = price_for(met, past.budget), price_for(met, STRICT * past.budget)
     return Season(
