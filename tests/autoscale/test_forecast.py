@@ -18,6 +18,7 @@ from penstock.autoscale.demand_history import (
 )
 from penstock.autoscale.forecast import Forecast, forecast, level_now
 from penstock.autoscale.rises import rise
+from penstock.autoscale.trend import trend
 
 QUANTILE = 0.95
 
@@ -39,8 +40,10 @@ def seen(*rates: float, every_s: float = 5.0) -> tuple[Point, ...]:
 def look(history: tuple[Point, ...], horizon_s: float = 15.0, latest_s: float = 5.0) -> Forecast:
     now_s = history[-1].at_s
     level = level_now(history, history[-1].rate, latest_s=latest_s, now_s=now_s, dispersed=1.0)
-    spread = rise(past_of(history), level, horizon_s=horizon_s, quantile=QUANTILE, dispersed=1.0)
-    return forecast(history, level, spread, now_s=now_s, horizon_s=horizon_s, quantile=QUANTILE)
+    past = past_of(history)
+    spread = rise(past, level, horizon_s=horizon_s, quantile=QUANTILE, dispersed=1.0)
+    growing_per_s = trend(past.levels, horizon_s=horizon_s, dispersed=1.0)
+    return forecast(level, growing_per_s, spread, horizon_s=horizon_s, quantile=QUANTILE)
 
 
 def test_constant_demand_forecasts_itself_and_its_noise() -> None:

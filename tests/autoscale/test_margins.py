@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.autoscale.margins import Odds, cost_at, odds_of, price_for
+from penstock.autoscale.margins import Odds, cost_at, odds_of, price_for, price_held
 
 RATIOS = st.lists(st.floats(0.1, 5.0), min_size=1, max_size=60)
 SITUATIONS = st.lists(st.tuples(RATIOS.map(odds_of), st.floats(0.1, 100.0)), min_size=1, max_size=30)
@@ -46,3 +46,22 @@ def test_the_same_rise_is_covered_where_it_is_cheap() -> None:
     price = price_for(met, 0.01)  # of the two shares of 2 %, one may be missed
     assert odds.margins[odds.place(1.0 / price)] == 3.0
     assert odds.margins[odds.place(20.0 / price)] == 1.0
+
+
+@given(SITUATIONS, st.data())
+def test_what_is_held_is_counted_and_lowers_the_price_no_further_than_the_budget(
+    met: list[tuple[Odds, float]], data: st.DataObject
+) -> None:
+    """Every demand is one of its situation's ratios; whoever holds for n looks has the highest of n."""
+    budget, held = data.draw(st.floats(0.0, 0.3)), data.draw(st.integers(1, 5))
+    played = [(odds, expected, expected * data.draw(st.sampled_from(odds.margins))) for odds, expected in met]
+    highest = max(expected for _, expected in met) * 1e6
+
+    def missed_at(price: float, held: int) -> int:
+        ready = [expected * odds.margins[odds.place(expected / price)] for odds, expected, _ in played]
+        return sum(came > max(ready[max(0, k - held + 1) : k + 1]) for k, (_, _, came) in enumerate(played))
+
+    price = price_held(played, held=held, budget=budget, highest=highest)
+    assert price <= highest * (1 + 1e-9)
+    assert missed_at(price, held) <= max(budget * len(played), missed_at(highest, held))
+    assert price_held(played, held=held + 1, budget=budget, highest=highest) <= price * (1 + 1e-9)

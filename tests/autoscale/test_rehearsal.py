@@ -9,6 +9,7 @@ import pytest
 
 from penstock.autoscale.arrivals import Mix, arrivals, lognormal_sigma
 from penstock.autoscale.capacity import STEP, Capacity, capacity
+from penstock.autoscale.estimate import saturated
 from penstock.autoscale.mixture import blend, settle
 from penstock.autoscale.rehearsal import (
     FEWEST,
@@ -199,12 +200,14 @@ def test_a_mix_is_smoothed_over_a_minute_or_some_hundred_requests(rate: float, s
     assert halfway.osl == pytest.approx(100)
 
 
-def test_arrivals_that_are_dealt_out_are_more_regular_and_let_a_replica_hold_more() -> None:
-    """Every second of Poisson's arrivals has half its dispersion, as a router of two replicas deals them out."""
-    requests = arrivals(replace(CHAT, dispersed=0.5), 4000, 10_000)
-    gaps = [b.at - a.at for a, b in itertools.pairwise(requests)]
-    assert fmean(gaps) == pytest.approx(1, rel=0.05)
-    assert fmean((gap - 1) ** 2 for gap in gaps) == pytest.approx(0.5, rel=0.1)
-    one = replica(Role.PREFILL)  # and a tight target: with a lax one, waiting hardly matters
-    alone, dealt = (capacity(one, replace(CHAT, dispersed=each), targets(0.05, None)).rate for each in (1.0, 0.5))
-    assert dealt > STEP * alone
+def test_of_several_replicas_each_holds_more_where_prompts_are_uneven_and_as_much_where_they_are_alike() -> None:
+    """Behind a long prompt nobody waits who can go elsewhere; and no pool can take more work than it has time."""
+    among = {n: replace(replica(Role.PREFILL), beside=n) for n in (1, 2, 4)}
+    uneven = replace(CHAT, isl=4000, isl_p95=14_000)
+    alone, two, four = (capacity(among[n], uneven, targets(2.0, None)).rate for n in (1, 2, 4))
+    assert alone * STEP < two * STEP <= four * STEP**2
+    assert four > 1.1 * alone
+    busy = saturated(among[4], uneven, targets(2.0, None))
+    assert not holds(among[4], uneven, targets(2.0, None), 1.3 * busy)
+    decode = [capacity(replace(replica(Role.DECODE), beside=n), CHAT, targets()).rate for n in (1, 4)]
+    assert decode[1] == pytest.approx(decode[0], rel=2 * (STEP - 1))

@@ -20,7 +20,7 @@ def business(minute: int) -> float:
 
 
 def learnt(minutes: list[float], *, lead_s: float = 480.0) -> Season:
-    season = learn(LongHistory.of(minutes), lead_s=lead_s, budget=BUDGET)
+    season = learn(LongHistory.of(minutes), lead_s=lead_s, held_s=0.6 * lead_s, budget=BUDGET)
     assert season is not None
     return season
 
@@ -45,8 +45,8 @@ def test_a_day_that_is_busier_than_those_before_is_so_at_every_hour() -> None:
 
 
 def test_without_a_whole_day_nothing_is_learnt() -> None:
-    assert learn(LongHistory.of([5.0] * (DAY - 1)), lead_s=60, budget=BUDGET) is None
-    assert learn(LongHistory.of([0.0] * 2 * DAY), lead_s=60, budget=BUDGET) is None
+    assert learn(LongHistory.of([5.0] * (DAY - 1)), lead_s=60, held_s=60, budget=BUDGET) is None
+    assert learn(LongHistory.of([0.0] * 2 * DAY), lead_s=60, held_s=60, budget=BUDGET) is None
 
 
 def test_a_shape_that_is_not_there_is_not_learnt() -> None:
@@ -76,7 +76,7 @@ def spiky(days: int, seed: int) -> list[float]:
 
 
 def test_rare_rises_are_provisioned_for_where_that_is_cheap_and_let_pass_where_it_is_dear() -> None:
-    season = learn(LongHistory.of(spiky(4, 1)), lead_s=60, budget=0.008)
+    season = learn(LongHistory.of(spiky(4, 1)), lead_s=60, held_s=60, budget=0.008)
     assert season is not None
     assert rise(season, 2.0, 3 * HOUR, horizon_s=65) > 3
     assert rise(season, 20.0, 15 * HOUR, horizon_s=65) < 10

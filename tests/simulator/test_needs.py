@@ -99,3 +99,17 @@ def test_needs_are_those_that_every_fixed_count_shows(
     off = [have - want for have, want in zip(found, expected, strict=True) if have != want]
     assert all(abs(each) == 1 for each in off)
     assert len(off) <= (0 if stretch_s == 3600 else len(expected) // 20)
+
+
+def test_a_workload_that_begins_with_silence_needs_nothing_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where whole stretches are empty, and the search has nothing to begin from."""
+    monkeypatch.setattr(stretches, "STRETCH_S", 30.0)
+    path = tmp_path / "trace.jsonl"
+    with path.open("wb") as file:
+        penstock_jsonl.write(workload(1, 200, rate=10.0, from_s=95.0), file)
+    with ThreadPoolExecutor(1) as pool:
+        found = needed(spec(), MOST, WorkloadSource(trace=str(path)), pool)["w"]
+    assert not any(found[:9])
+    assert all(found[10:])

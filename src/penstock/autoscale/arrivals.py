@@ -71,12 +71,8 @@ def _gaps(count: int, dispersed: float) -> tuple[float, ...]:
     """Gaps of mean 1: exponential, or of two kinds, short and long, that make up half of the time each.
 
     The hyperexponential with balanced means; its squared coefficient of variation is, for many arrivals, the dispersion
-    of their count (Cox, Renewal Theory, 1962). Below 1, every n-th of Poisson arrivals: Erlang gaps, of dispersion 1/n.
+    of their count (Cox, Renewal Theory, 1962).
     """
-    if dispersed < 1:
-        each = round(1 / dispersed)
-        many = [-math.log1p(-u) / each for u in _shuffled(each * count, 1)]
-        return tuple(math.fsum(many[place : place + each]) for place in range(0, each * count, each))
     unit = [-math.log1p(-u) for u in _shuffled(count, 1)]
     if dispersed == 1.0:
         return tuple(unit)

@@ -7,11 +7,14 @@ at which a budget is just kept is found by halving (Everett, 1963). It knows nei
 
 import math
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 HALVINGS = 24
+PLAYS = 8  # halvings that play all minutes: to 3 % of the price
+CHEAPEST = 1e-3  # of the price without it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,34 @@ def price_for(met: Sequence[tuple[Odds, float]], budget: float) -> float:
         price = math.exp(middle)
         missed = sum(odds.left[odds.place(expected / price)] for odds, expected in met)
         low, high = (middle, high) if missed > budget * len(met) else (low, middle)
+    return math.exp(high)
+
+
+def price_held(played: Sequence[tuple[Odds, float, float]], *, held: int, budget: float, highest: float) -> float:
+    """The least price at which the budget is kept if each minute has the most of what the last few asked for.
+
+    Args:
+        played: odds, what was expected, and what came, minute by minute. held: minutes that count.
+        highest: a price at which it is kept without that.
+    """
+
+    def missed(price: float) -> int:
+        asked: deque[tuple[int, float]] = deque()  # falling; the first is the highest that still counts
+        found = 0
+        for place, (odds, expected, came) in enumerate(played):
+            ready = expected * odds.margins[odds.place(expected / price)]
+            while asked and asked[-1][1] <= ready:
+                asked.pop()
+            asked.append((place, ready))
+            if asked[0][0] <= place - held:
+                asked.popleft()
+            found += came > asked[0][1]
+        return found
+
+    low, high = math.log(highest * CHEAPEST), math.log(highest)
+    for _ in range(PLAYS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if missed(math.exp(middle)) > budget * len(played) else (low, middle)
     return math.exp(high)
 
 

@@ -14,7 +14,7 @@ LONGEST_SMOOTH_S = 1800.0
 LENGTH_STEP = 2 ** (1 / 6)  # 12 %: about as many percent of capacity
 WIDTH_STEP = 2 ** (1 / 3)  # of p95 over mean
 BURST_STEP = 1.5  # of the dispersion: about 10 % of capacity
-SMOOTHEST = 0.5  # as of two replicas: a deal by expected work is not quite in turn, and prompts differ in length
+SMOOTHEST = 0.25  # of one among four: a deal by expected work is not in turn, so as many are never under Poisson's
 FEWEST_MISSES = 0.01  # of the prompt tokens: some are always computed, whatever a short window says
 
 

@@ -20,6 +20,7 @@ Then `guardrails` limit it. It does not know where it runs, what a replica costs
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from penstock.autoscale.answers_for import Missed, all_measured, missed, targets_of, waiting_too_many
@@ -37,6 +38,7 @@ from penstock.autoscale.mixture import blend, settle, settle_burstiness
 from penstock.autoscale.nearby import Answer, Question, answer
 from penstock.autoscale.outlook import Demand
 from penstock.autoscale.planner_reason import NOBODY, Crowd, Plan, planner_reason
+from penstock.autoscale.pool_size import ROUNDING, beside, replicas_for
 from penstock.autoscale.rehearsal import Replica
 from penstock.engine.config import EngineConfig
 from penstock.hardware.steptime import StepTime
@@ -52,7 +54,6 @@ LEAST_WORK_OFF_S = 10.0
 KV_FULL = 0.95  # above, the next requests wait or push others out
 # Of a lead time: how long fewer must have been enough, at least. Ski rental's expected time, for a rent of one start.
 KEPT = 0.58
-ROUNDING = 1e-9  # 6.0 requests/s at 2.0 a replica are 3 replicas
 CALM_ERRORS = 1.0  # of the demand's standard error, beyond the quantile
 _MEASURED_BY = {
     Signal.ISL: ("isl", "isl_p95"),
@@ -67,7 +68,7 @@ class PlannerState:
 
     Args:
         mix: smoothed, as of `mix_at_s`; `planned_mix`: the place on the grid that is planned for; `planned_burst`: the
-            same of how bursty arrivals at one replica are; `per_replica`: what one holds there, and by which rehearsal.
+            same of how bursty arrivals at one replica are; `per_replica`: what one holds there, by `pool_size.beside`.
     """
 
     demand: Demand = field(default_factory=Demand)
@@ -76,7 +77,7 @@ class PlannerState:
     mix_at_s: float = 0.0
     planned_mix: Mix | None = None
     planned_burst: float | None = None
-    per_replica: Answer | None = None
+    per_replica: tuple[tuple[int, Answer], ...] = ()
     correction: Correction = field(default_factory=Correction)
     guard: GuardState = field(default_factory=GuardState)
 
@@ -126,27 +127,35 @@ class PlannerPolicy:
     def decide(self, state: PlannerState, seen: PoolSeen, *, now_s: float) -> tuple[Decision, PlannerState]:
         reading = read(seen, self.role, mix=state.mix, known=state.known, stale_after_s=self.scaling.stale_after_s)
         state = self._remembered(state, seen, reading, now_s)
+        lead_s = self.lead_time_s(reading)
+        # One that goes too early costs a start; one that stays, as long as it stays.
+        kept_s = max(self.limits.cool_in_s, KEPT * lead_s)
         ahead, demand = state.demand.ahead(
-            lead_s=self.lead_time_s(reading),
+            lead_s=lead_s,
+            held_s=kept_s,
+            per_replica=self._held_before(state, seen),
+            late=bool(missed(self.role, self.slo, reading)),
             interval_s=self.scaling.interval_s,
             quantile=self.scaling.quantile,
             now_s=now_s,
             seasons=self.scaling.seasons,
         )
-        # A router deals requests out: of n replicas each gets about every n-th, which is more regular than all of them.
-        each = demand.dispersed / max(1, seen.ready)
-        burst = settle_burstiness(state.planned_burst, each)
+        # Of n replicas each gets about every n-th request, which is more regular than all of them.
+        burst = settle_burstiness(state.planned_burst, demand.dispersed / max(1, seen.ready))
         state = replace(state, demand=demand, planned_burst=burst)
-        mix = replace(state.planned_mix or settle(None, UNKNOWN_MIX), dispersed=burst)
-        per_replica = state.per_replica
-        if per_replica is None or per_replica.asked.mix != mix:
-            per_replica = answer(per_replica, self._question(mix))
-            state = replace(state, per_replica=per_replica)
-        held = per_replica.holds
-        state = replace(state, correction=self._corrected(state, seen, reading, held, now_s))
+        mix = state.planned_mix or settle(None, UNKNOWN_MIX)
+        answers = dict(state.per_replica)
+
+        def held(among: int) -> Capacity:
+            asked = replace(mix, dispersed=max(1.0, burst * among))
+            before = answers.get(among)
+            if before is None or before.asked.mix != asked:
+                answers[among] = answer(before, self._question(asked, among))
+            return answers[among].holds
+
+        state = replace(state, correction=self._corrected(state, seen, reading, held(beside(seen.desired)), now_s))
         plan = self._plan(state, seen, reading, mix, held, ahead)
-        # One that goes too early costs a start; one that stays, as long as it stays.
-        kept_s = max(self.limits.cool_in_s, KEPT * self.lead_time_s(reading))
+        state = replace(state, per_replica=tuple(answers.items()))
         guarded, guard_state = guard(
             replace(self.limits, cool_in_s=kept_s),
             state.guard,
@@ -160,18 +169,25 @@ class PlannerPolicy:
             guarded = replace(guarded, limited_by=reading.blocked)  # not the need held it: nobody knows the need
         return self._decision(plan, guarded, state, seen, now_s), replace(state, guard=guard_state)
 
-    def capacity(self, mix: Mix) -> Capacity:
-        """What one replica of this pool holds at a mix, rehearsed."""
-        asked = self._question(mix)
+    def capacity(self, mix: Mix, *, among: int = 1) -> Capacity:
+        """What one replica holds at a mix, rehearsed as one of `among`."""
+        asked = self._question(mix, among)
         return capacity(asked.replica, mix, asked.targets)
 
-    def _question(self, mix: Mix) -> Question:
+    @staticmethod
+    def _held_before(state: PlannerState, seen: PoolSeen) -> float | None:
+        """Requests/s per replica, by what was rehearsed for a pool of this size."""
+        before = dict(state.per_replica).get(beside(seen.desired))
+        return before.holds.rate * state.correction.factor if before else None
+
+    def _question(self, mix: Mix, among: int) -> Question:
         transfer_s = self.engine.kv_transfer.latency_s + mix.isl_p95 / self.engine.kv_transfer.tokens_per_second
         replica = Replica(
             config=EngineConfig.from_spec(self.engine, self.role),
             step_time=StepTime.from_spec(self.engine.step_time),
             longest=max(2, min(self.engine.max_model_len, self.engine.kv_blocks * self.engine.block_tokens)),
             pin_s=transfer_s if self.role is Role.PREFILL else 0.0,
+            beside=among,
         )
         return Question(replica=replica, mix=mix, targets=targets_of(self.role, self.slo, transfer_s))
 
@@ -228,29 +244,34 @@ class PlannerPolicy:
         seen: PoolSeen,
         reading: Reading,
         mix: Mix,
-        held: Capacity,
+        held_among: Callable[[int], Capacity],
         ahead: Forecast | None,
     ) -> Plan:
-        per_replica = held.rate * state.correction.factor
+        def count(rate: float) -> int:
+            return replicas_for(
+                rate, lambda among: held_among(among).rate * state.correction.factor, about=seen.desired
+            )
+
         work_off_s = max(self.lead_time_s(reading), LEAST_WORK_OFF_S)
         waiting = waiting_too_many(self.slo, reading)
         extra = waiting / work_off_s
         kv_need = 0
         if reading.kv_usage is not None and self.role is not Role.PREFILL:
             kv_need = math.ceil(seen.ready * reading.kv_usage / KV_FULL - ROUNDING)
-        crowd = self._crowd(seen, reading, mix, held)
         level, upper = (ahead.level, ahead.upper) if ahead else (0.0, 0.0)
         # While anybody wants anything, one replica at least; else a single one left need not stay.
         least = 0 if reading.silent else 1
-        need = math.ceil((upper + extra) / per_replica - ROUNDING)
+        need = count(upper + extra)
+        held = held_among(beside(need))
+        crowd = self._crowd(seen, reading, mix, held)
         kv_need = kv_need if kv_need > need else 0  # else it decides nothing
         need = max(need, kv_need)
-        need_now = max(math.ceil((level + extra) / per_replica - ROUNDING), kv_need)
+        need_now = max(count(level + extra), kv_need)
         need_now = max(need_now, crowd.need)
         crowd = crowd if crowd.need > need else NOBODY  # else it decides nothing
         need = max(need, crowd.need)
         calm = CALM_ERRORS * ahead.error if ahead else 0.0
-        calm_need = min(math.ceil((upper + calm + extra) / per_replica - ROUNDING), seen.desired)
+        calm_need = min(count(upper + calm + extra), seen.desired)
         calm = calm if calm_need > need else 0.0
         need = max(need, calm_need)
         if reading.silent and need <= 1:
@@ -268,7 +289,7 @@ class PlannerPolicy:
             quantile=self.scaling.quantile,
             mix=mix,
             capacity=held,
-            per_replica=per_replica,
+            per_replica=held.rate * state.correction.factor,
             waiting=waiting,
             work_off_s=work_off_s,
             calm=calm,

@@ -81,6 +81,8 @@ def _demand(plan: Plan) -> str:
         else:
             text = f"{level} now" if reading.rate else f"No request now, {level} lately"
         text += f", up to {number(ahead.upper)} expected within {duration(ahead.horizon_s)} ({100 * plan.quantile:g} %)"
+        if ahead.share < 1:
+            text += f", at {100 * ahead.share:.0f} % of the margin, since more was not needed so far"
         if plan.calm:
             text += f" and {number(plan.calm)} more to be sure before one goes"
     if plan.waiting:

@@ -1,11 +1,12 @@
-"""One replica played through in virtual time: does it hold the targets at this rate and mix?
+"""A few replicas played through in virtual time: do they hold the targets at this rate and mix?
 
-The engine core that workers and simulator run, on a clock of ticks, meets Poisson arrivals of the mix. What counts
+The engine core that workers and simulator run, on a clock of ticks, meets Poisson arrivals of the mix; each request
+goes where the fewest prompt tokens wait, by turns where as few do. What counts
 is the share of requests whose first token came in time, and the share of tokens that followed their predecessor in
-time, once the run has warmed up. A replica that cannot keep up fails by itself: its queue grows and first tokens come
+time, once the run has warmed up. A pool that cannot keep up fails by itself: its queue grows and first tokens come
 late.
 
-It knows one replica only: no router, no neighbours, no start-up. By role: a prefill engine is asked for first tokens,
+It knows no router beyond that, and no start-up. By role: a prefill engine is asked for first tokens,
 and holds each prompt's KV until it would have been read; a decode engine is asked for its tokens, and for letting a
 request in within the time that it is given for that.
 
@@ -40,12 +41,18 @@ WARM_UP = 0.25  # of the requests; they only fill the replica
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replica:
-    """What is rehearsed. `pin_s`: how long a prefill engine keeps a prompt's KV for its reader."""
+    """What is rehearsed.
+
+    Args:
+        pin_s: how long a prefill engine keeps a prompt's KV for its reader.
+        beside: replicas in the pool, this one too, among which requests are dealt out.
+    """
 
     config: EngineConfig
     step_time: StepTime
     longest: int
     pin_s: float = 0.0
+    beside: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +70,15 @@ class Targets:
 
 
 def holds(replica: Replica, mix: Mix, targets: Targets, rate: float) -> bool:
-    """Whether one replica holds the targets at `rate` requests/s of this mix."""
+    """Whether each replica holds the targets at `rate` requests/s of this mix."""
     return _Run(replica, mix, targets, rate).play()
 
 
 def requests_for(replica: Replica, mix: Mix, targets: Targets, rate: float) -> int:
     """How many requests a run takes, in steps that let runs share their arrivals."""
-    held = rate * mix.osl * (targets.itl_s or 0.0)  # by Little's law, at the slowest allowed pace
+    held = replica.beside * rate * mix.osl * (targets.itl_s or 0.0)  # by Little's law, at the slowest allowed pace
     turned_over = min(TURNOVERS * held, MOST_TURNED_OVER)
-    wanted = min(max(turned_over, LONG_IN_TTFT * rate * targets.ttft_s, FEWEST), MOST)
+    wanted = min(max(turned_over, LONG_IN_TTFT * replica.beside * rate * targets.ttft_s, FEWEST), MOST)
     if replica.config.role is not Role.DECODE:
         chunks = mix.isl * (1 - mix.hit_ratio) / replica.config.max_num_batched_tokens
         if wanted * chunks > MOST_CHUNKS:
@@ -90,7 +97,7 @@ def shown_s(replica: Replica, mix: Mix, targets: Targets, *, requests: int, rate
     tokens = 0 if config.role is Role.DECODE else config.max_num_batched_tokens
     full = Batch(tokens, attention_pairs(tokens, 0), sequences, round(sequences * (mix.isl + mix.osl)), 1)
     least_s = FULL_STEPS * step_time.first_step(full) / TICKS_PER_S
-    return min(targets.ttft_s, max(requests / (LONG_IN_TTFT * rate), least_s))
+    return min(targets.ttft_s, max(requests / (LONG_IN_TTFT * replica.beside * rate), least_s))
 
 
 def alone_too_late(replica: Replica, mix: Mix, targets: Targets) -> bool:
@@ -116,7 +123,7 @@ class _Run:
     def __init__(self, replica: Replica, mix: Mix, targets: Targets, rate: float) -> None:
         count = requests_for(replica, mix, targets, rate)
         self._requests = arrivals(mix, count, replica.longest)
-        self._tick = TICKS_PER_S / rate
+        self._tick = TICKS_PER_S / (rate * replica.beside)
         self._role = replica.config.role
         share = mix.hit_ratio if self._role is not Role.DECODE else 0.0
         config = replica.config
@@ -124,7 +131,10 @@ class _Run:
             tokens = max(config.block_tokens, min(PAGE_TOKENS, int(mix.isl / 8)))
             config = replace(config, page_blocks=max(1, tokens // config.block_tokens))
         self._hit_share, self._page_tokens = share, config.page_tokens
-        self._timeline = Timeline(Engine(config), replica.step_time)
+        self._timelines = [Timeline(Engine(config), replica.step_time) for _ in range(replica.beside)]
+        self._places = range(replica.beside)
+        self._load = [0] * replica.beside  # prompt tokens to be computed
+        self._loads: dict[int, int] = {}  # the same by request without a first token
         self._warm = int(WARM_UP * count)
         self._warm_at = int(self._requests[self._warm].at * self._tick)
         self._last_at = int(self._requests[-1].at * self._tick)
@@ -139,16 +149,20 @@ class _Run:
         self._pin = int(replica.pin_s * TICKS_PER_S)
         self._due: dict[int, int] = {}  # by measured request without a first token: when that is due
         self._late = self._tokens = self._late_tokens = 0
-        self._releases: list[tuple[int, int]] = []
+        self._releases: list[list[tuple[int, int]]] = [[] for _ in self._timelines]
 
     def play(self) -> bool:
-        timeline = self._timeline
+        load, turns = self._load, [-1] * len(self._load)
         for number, arrival in enumerate(self._requests):
             at = int(arrival.at * self._tick)
             self._advance(at)
             if self._lost:
                 return False
-            timeline.add(at, self._request(number, arrival))
+            chosen = min(self._places, key=lambda place: (load[place], turns[place]))
+            turns[chosen] = number
+            load[chosen] += arrival.prompt_tokens
+            self._loads[number] = arrival.prompt_tokens
+            self._timelines[chosen].add(at, self._request(number, arrival))
             if number >= self._warm:
                 self._due[number] = at + self._ttft
         self._advance(self._last_at + self._ttft + 1)
@@ -160,27 +174,28 @@ class _Run:
         return self._late > self._late_allowed or self._late_tokens > self._late_tokens_allowed
 
     def _advance(self, to: int) -> None:
-        """Let steps end and pinned KV be read, in the order of instants."""
-        timeline, releases = self._timeline, self._releases
-        while True:
-            until = min(to, releases[0][0]) if releases else to
-            ended = timeline.advance(until)
-            for moment in ended:
-                self._note(moment)
-            while releases and releases[0][0] <= until:
-                _, number = heappop(releases)
-                timeline.release(until, number)
-            if until == to and not (releases and releases[0][0] <= to):
-                return
+        """Let steps end and pinned KV be read, in the order of instants at each replica."""
+        for place, timeline in enumerate(self._timelines):
+            releases = self._releases[place]
+            while True:
+                until = min(to, releases[0][0]) if releases else to
+                for moment in timeline.advance(until):
+                    self._note(place, moment)
+                while releases and releases[0][0] <= until:
+                    _, number = heappop(releases)
+                    timeline.release(until, number)
+                if until == to and not (releases and releases[0][0] <= to):
+                    break
 
-    def _note(self, moment: Moment) -> None:
+    def _note(self, place: int, moment: Moment) -> None:
         progress, at = moment.progress, moment.at
         for number in progress.first_tokens:
+            self._load[place] -= self._loads.pop(number)
             due = self._due.pop(number, None)
             if due is not None and at > due:
                 self._late += 1
         for number in progress.prefilled:
-            heappush(self._releases, (at + self._pin, number))
+            heappush(self._releases[place], (at + self._pin, number))
         if self._itl is not None and self._warm_at <= at <= self._last_at:
             for gap in moment.gaps:
                 self._tokens += gap.steps * gap.sequences

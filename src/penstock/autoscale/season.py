@@ -15,16 +15,19 @@ with the share of misses taken from days before, from standings like today's (le
 all of it, at which the budget is just kept: Everett's multiplier, and the newsvendor's rule for a loss that counts
 windows rather than requests. Rare rises are then provisioned for where that is cheap, and let pass where it is not.
 
+At last the price is lowered as far as the days known allow once it counts that what was asked for is kept for a while:
+then the highest of several looks has to be exceeded, not the last.
+
 It does not know replicas, or dollars: only their ratio matters, and the budget fixes that.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from penstock.autoscale.long_history import DAY, HOUR, MAX_HOURS, MINUTE_S, UNKNOWN, LongHistory
-from penstock.autoscale.margins import NO_RISE, Odds, cost_at, odds_of, price_for
+from penstock.autoscale.margins import NO_RISE, Odds, cost_at, odds_of, price_for, price_held
 from penstock.autoscale.rises import beyond_chance
 
 BUCKET = 5  # minutes, of a season
@@ -88,11 +91,11 @@ class Season:
         return self.odds.get(standing) or (NO_RISE if standing > max(self.odds, default=0) else self.any_odds)
 
 
-def learn(history: LongHistory, *, lead_s: float, budget: float) -> Season | None:
+def learn(history: LongHistory, *, lead_s: float, held_s: float, budget: float) -> Season | None:
     """The best season, or None before a day is known.
 
     Args:
-        budget: the share of minutes that may be missed.
+        held_s: for how long what one look asks for is kept. budget: the share of minutes that may be missed.
     """
     minutes = history.last(MAX_HOURS * HOUR)
     if len(minutes) < DAY + BUCKET:
@@ -119,7 +122,16 @@ def learn(history: LongHistory, *, lead_s: float, budget: float) -> Season | Non
     for span in SPANS[1:]:
         other = _fitted(best.name, _profiles(buckets, days, beside, mean), span, past)
         best = other if other.cost < CLEARLY * best.cost else best
-    return best
+    stands = _stands(_profiles(buckets, days, beside, mean), round(best.span_s / MINUTE_S), past)
+    days_of = sorted({each.at // DAY for each in stands})
+    # What a day shows must not be judged by itself: it would be known already.
+    others = {day: _odds([each for each in stands if each.at // DAY != day]) for day in days_of if len(days_of) > 1}
+    played = []
+    for each in stands:
+        odds, any_odds = others.get(each.at // DAY, (best.odds, best.any_odds))
+        played.append((odds.get(each.standing, any_odds), each.expected, each.came))
+    held = 1 + math.floor(held_s / MINUTE_S)
+    return replace(best, price=price_held(played, held=held, budget=budget, highest=best.price))
 
 
 def _buckets(minutes: Sequence[float], first: int) -> dict[int, float]:
@@ -173,32 +185,51 @@ def _profiles(buckets: dict[int, float], days: int, beside: int, mean: float) ->
     return _Profiles(length, {period: profile(period) for period in periods}, profile(None))
 
 
-def _fitted(name: str, profiles: _Profiles, span: int, past: _Past) -> Season:
-    """Odds and price of one candidate."""
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """The end of a minute that is known: what was expected of the minute one lead time later, and what came of it."""
+
+    at: int
+    standing: int
+    expected: float
+    came: float
+
+
+def _stands(profiles: _Profiles, span: int, past: _Past) -> list[_Stand]:
     night, minutes = past.night, past.minutes
-    ratios: dict[int, list[float]] = {}
-    stood: list[tuple[int, float]] = []
+    found = []
     for place, level in enumerate(_means(minutes[: len(minutes) - past.ahead], span)):
         came = minutes[place + past.ahead]
         if level == UNKNOWN or came == UNKNOWN:
             continue
-        at = past.first + place + 1  # the end of that minute
+        at = past.first + place + 1
         profile = profiles.by_period.get((at // BUCKET) // profiles.length, profiles.today)
         now, then = _now_and_then(profile, at, past.ahead)
         expected = (level + night) * (then + night) / (now + night)
-        standing = _standing(level, now, night)
-        ratios.setdefault(standing, []).append((came + night) / expected)
-        if at % BUCKET == 0:
-            stood.append((standing, expected))
-    any_odds = odds_of([ratio for each in ratios.values() for ratio in each])
+        found.append(_Stand(at, _standing(level, now, night), expected, came + night))
+    return found
+
+
+def _odds(stands: Sequence[_Stand]) -> tuple[dict[int, Odds], Odds]:
+    """By standing, and of all."""
+    ratios: dict[int, list[float]] = {}
+    for stand in stands:
+        ratios.setdefault(stand.standing, []).append(stand.came / stand.expected)
     odds = {standing: odds_of(each) for standing, each in ratios.items() if len(each) >= FEWEST}
-    met = [(odds.get(standing, any_odds), expected) for standing, expected in stood]
+    return odds, odds_of([ratio for each in ratios.values() for ratio in each])
+
+
+def _fitted(name: str, profiles: _Profiles, span: int, past: _Past) -> Season:
+    """Odds and price of one candidate."""
+    stands = _stands(profiles, span, past)
+    odds, any_odds = _odds(stands)
+    met = [(odds.get(each.standing, any_odds), each.expected) for each in stands if each.at % BUCKET == 0]
     price, strict = price_for(met, past.budget), price_for(met, STRICT * past.budget)
     return Season(
         name=name,
         profile=profiles.today,
         span_s=span * MINUTE_S,
-        night=night,
+        night=past.night,
         odds=odds,
         any_odds=any_odds,
         price=price,

@@ -18,7 +18,7 @@ from penstock.messages.scaling_spec import NoScaling
 from penstock.messages.spec import DeploymentBody
 from penstock.simulator.records import Records
 from penstock.simulator.run import simulate
-from penstock.simulator.stretches import Stretch, stretches
+from penstock.simulator.stretches import WARM_UP_S, Stretch, stretches
 from penstock.simulator.watched_jobs import watchers
 from penstock.simulator.workload_source import WorkloadSource
 
@@ -38,7 +38,7 @@ def needed(spec: DeploymentBody, most: int, source: WorkloadSource, pool: Execut
         running.append(pool.submit(search_stretch, spec, most, stretch, per_replica, source.seed))
         if not per_replica:  # the first alone: where the others begin to search must not hang on who is done when
             found.append(running.popleft().result())
-            per_replica = _tokens_per_replica(stretch, found[0])
+            per_replica = _tokens_per_replica(stretch, found[-1]) if any(stretch.tokens) else {}
         if len(running) > 2 * (os.cpu_count() or 1):  # so that memory does not grow with the workload
             found.append(running.popleft().result())
     found += [future.result() for future in running]
@@ -57,24 +57,36 @@ def search_stretch(
     Args:
         per_replica: tokens that a replica carries in a window, by pool: where the search begins, if known.
     """
+    if not any(stretch.tokens):
+        return {component.name: [0] * len(stretch.tokens) for component in spec.pools}
     needs = {}
     for component in spec.pools:
 
-        def met(count: int, first: int, last: int, name: str = component.name) -> dict[int, bool]:
-            counts = {pool.name: count if pool.name == name else most for pool in spec.pools}
-            return _met(with_counts(spec, counts), stretch, first, last, seed)
+        def met_in(part: Stretch, name: str = component.name) -> Met:
+            def met(count: int, first: int, last: int) -> dict[int, bool]:
+                counts = {pool.name: count if pool.name == name else most for pool in spec.pools}
+                return _met(with_counts(spec, counts), part, first, last, seed)
 
-        carries = per_replica.get(component.name) or _carried_at_its_peak(met, stretch, most)
+            return met
+
+        carries = per_replica.get(component.name) or _carried_at_its_peak(met_in, stretch, most)
         guesses = [max(1, round(tokens / carries)) for tokens in stretch.tokens]
-        needs[component.name] = least_counts(met, stretch, guesses, most)
+        needs[component.name] = least_counts(met_in(stretch), stretch, guesses, most)
     return needs
 
 
-def _carried_at_its_peak(met: Met, stretch: Stretch, most: int) -> float:
-    """Tokens per replica of its busiest window, found from one replica up: far too few are slow, and here are few."""
+def _carried_at_its_peak(met_in: Callable[[Stretch], Met], stretch: Stretch, most: int) -> float:
+    """Tokens per replica of its busiest window, found from one replica up: far too few are slow, and here are few.
+
+    It says only where to begin, so caches need not have filled.
+    """
     at = max(range(len(stretch.tokens)), key=stretch.tokens.__getitem__)
-    only = replace(stretch, tokens=[tokens if place == at else 0 for place, tokens in enumerate(stretch.tokens)])
-    (need,) = filter(None, least_counts(met, only, [1] * len(stretch.tokens), most))
+    only = replace(
+        stretch,
+        tokens=[tokens if place == at else 0 for place, tokens in enumerate(stretch.tokens)],
+        warm_up=min(stretch.warm_up, max(2, round(WARM_UP_S / stretch.window_s))),
+    )
+    (need,) = filter(None, least_counts(met_in(only), only, [1] * len(stretch.tokens), most))
     return max(1.0, stretch.tokens[at] / need)
 
 
