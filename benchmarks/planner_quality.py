@@ -5,7 +5,7 @@ pays the lead time; the best simple policy's two numbers are chosen in hindsight
 what the first windows need. One engine for all: a replica carries about 1.7 requests/s of 1,000 tokens in and 150 out.
 
     python benchmarks/planner_quality.py --out quality.jsonl \\
-        --trace AzureLLMInferenceTrace_code.csv@3 mooncake_conversation_trace.jsonl@10
+        --trace AzureLLMInferenceTrace_code.csv@3 mooncake_conversation_trace.jsonl@30
     python benchmarks/planner_quality.py --only ramps --lead 480 --minutes 120
     python benchmarks/planner_quality.py --only day --seed 7 --owners hindsight planner seasons
 
